@@ -1,0 +1,10 @@
+"""Readers: one file a data set format, each from a folder to `Splits`."""
+
+from dce_tf.datasets.splits import Images, Splits
+from dce_tf.registry import Registry, import_siblings
+
+DATASETS: Registry[Splits] = Registry("dataset", context=("data_dir", "allow_partial_data"))
+
+import_siblings(__name__, __path__)
+
+__all__ = ["DATASETS", "Images", "Splits"]

@@ -1,0 +1,141 @@
+"""Named factories: how a flag such as `--loss="margin(beta=1.2)"` finds its code.
+
+Importing a package does not register what its files define, so each extension
+package calls `import_siblings` once; adding a file is then the whole change.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from dce_tf.errors import UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A name-to-factory table for one kind of thing.
+
+    Args:
+        kind: What the entries are, in the singular; used in error messages.
+        context: Parameters of a factory that the program fills in. They are no
+            options: a user cannot type them.
+    """
+
+    def __init__(self, kind: str, context: Iterable[str] = ()) -> None:
+        self.kind = kind
+        self._context = frozenset(context)
+        self._factories: dict[str, Callable[..., T]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._factories))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._factories
+
+    def register(self, name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+        """Returns a decorator that files a factory under `name`.
+
+        Raises:
+            ValueError: If `name` is taken.
+        """
+
+        def decorate(factory: Callable[P, T]) -> Callable[P, T]:
+            if name in self._factories:
+                raise ValueError(f"{self.kind} {name!r} is registered twice.")
+            self._factories[name] = factory
+            return factory
+
+        return decorate
+
+    def options(self, name: str) -> dict[str, Any]:
+        """Returns the options of an entry, with their defaults."""
+        parameters = inspect.signature(self._factories[name]).parameters
+        return {k: p.default for k, p in parameters.items() if k not in self._context}
+
+    def check(self, spec: str) -> tuple[str, dict[str, Any]]:
+        """Parses `spec` and checks it against the table, building nothing.
+
+        Args:
+            spec: `"name"` or `"name(option=literal, ...)"`.
+
+        Returns:
+            The entry's name and the options given.
+
+        Raises:
+            UsageError: If the name is unknown, or an option is not one the
+                factory takes.
+        """
+        name, options = parse_spec(spec)
+        if name not in self._factories:
+            raise UsageError(
+                f"Unknown {self.kind} {name!r}.{suggest(name, self)} "
+                f"Known: {', '.join(self)}."
+            )
+        allowed = self.options(name)
+        for option in options:
+            if option not in allowed:
+                raise UsageError(
+                    f"{self.kind} {name!r} has no option {option!r}."
+                    f"{suggest(option, allowed)} Options: {', '.join(allowed) or 'none'}."
+                )
+        return name, options
+
+    def build(self, spec: str, **context: Any) -> T:
+        """Builds the entry that `spec` names.
+
+        Args:
+            spec: `"name"` or `"name(option=literal, ...)"`.
+            **context: Values the program knows and the user does not type; a
+                factory is given those it has a parameter for.
+
+        Raises:
+            UsageError: As `check`, or if the factory refuses an option's value.
+        """
+        name, options = self.check(spec)
+        factory = self._factories[name]
+        wanted = inspect.signature(factory).parameters
+        given = {k: v for k, v in context.items() if k in wanted}
+        return factory(**options, **given)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Returns `" Did you mean 'x'?"` for the nearest known name, or `""`."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Splits `"name(a=1)"` into `("name", {"a": 1})`; literals only.
+
+    Raises:
+        UsageError: If `spec` is not of that form.
+    """
+    problem = f"Expected `name` or `name(option=value)`, received {spec!r}."
+    try:
+        node = ast.parse(spec.strip(), mode="eval").body
+        if isinstance(node, ast.Name):
+            return node.id, {}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.args or any(k.arg is None for k in node.keywords):
+                raise UsageError(f"{problem} Every value needs its option's name.")
+            options = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+            return node.func.id, options
+    except UsageError:
+        raise
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(f"{problem} Text values need quotes.") from error
+    raise UsageError(problem)
+
+
+def import_siblings(package: str, path: Iterable[str]) -> None:
+    """Imports every module of `package`, so that its registrations run."""
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{module.name}")
