@@ -37,6 +37,11 @@ class Images:
         class_names, labels = np.unique(np.asarray(names, str), return_inverse=True)
         return cls(tuple(paths), labels.astype(np.int32), tuple(class_names.tolist()))
 
+    def keep(self, rows: npt.NDArray[np.int64]) -> Images:
+        """Returns only `rows`, in that order, with classes numbered as before."""
+        paths = tuple(self.paths[row] for row in rows)
+        return Images(paths, self.labels[rows], self.class_names)
+
     def select(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes numbered anew."""
         names = np.asarray(self.class_names, object)[self.labels[rows]]

@@ -1,0 +1,13 @@
+"""Backbones: one family a file, each from 0–255 RGB to a feature map or vector."""
+
+import keras
+
+from dce_tf.registry import Registry, import_siblings
+
+BACKBONES: Registry[keras.Model] = Registry("backbone", context=("pretrained",))
+
+import_siblings(__name__, __path__)
+
+from dce_tf.backbones.choose import build_backbone, check_backbone  # noqa: E402
+
+__all__ = ["BACKBONES", "build_backbone", "check_backbone"]

@@ -1,0 +1,89 @@
+"""Every network of `keras.applications`, with the preprocessing it was trained on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.applications import imagenet_utils
+
+from dce_tf.backbones import BACKBONES
+
+# How each module wants its pixels; those not named take 0–255 as they are.
+_MODES = {
+    "resnet": "caffe",
+    "vgg16": "caffe",
+    "vgg19": "caffe",
+    "resnet_v2": "tf",
+    "inception_v3": "tf",
+    "inception_resnet_v2": "tf",
+    "xception": "tf",
+    "mobilenet": "tf",
+    "mobilenet_v2": "tf",
+    "nasnet": "tf",
+    "densenet": "torch",
+}
+
+
+@keras.saving.register_keras_serializable(package="dce_tf")
+class ImageNetPreprocessing(keras.layers.Layer):
+    """Turns 0–255 RGB into what a network of `keras.applications` was trained on.
+
+    Args:
+        mode: `"caffe"` (BGR, mean subtracted), `"tf"` (−1 to 1) or `"torch"` (mean
+            subtracted, divided by the deviation).
+
+    Call arguments:
+        images: Float tensor of shape `(batch, height, width, 3)`, 0 to 255, RGB.
+
+    Returns:
+        Float tensor of the same shape.
+    """
+
+    def __init__(self, mode: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mode = mode
+
+    def call(self, images: Any) -> Any:
+        return imagenet_utils.preprocess_input(
+            images, data_format="channels_last", mode=self.mode
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mode": self.mode}
+
+
+def _factory(constructor: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    module = constructor.__module__.rpartition(".")[2]
+
+    def build(weights: str | None = "imagenet", pretrained: bool = True) -> keras.Model:
+        images = keras.Input((None, None, 3), name="images")
+        mode = _MODES.get(module)
+        x = ImageNetPreprocessing(mode, name="preprocess")(images) if mode else images
+        network = _load(constructor, weights if pretrained else None)
+        return keras.Model(images, network(x), name=network.name)
+
+    build.__doc__ = f"Builds {constructor.__name__} without its classifier."
+    return build
+
+
+def _load(constructor: Callable[..., keras.Model], weights: str | None) -> keras.Model:
+    name = constructor.__name__
+    try:
+        return constructor(include_top=False, weights=weights, input_shape=(None, None, 3))
+    except Exception as error:
+        if weights is None:
+            raise
+        raise ValueError(
+            f"The weights {weights!r} of {name} cannot be had: {str(error).splitlines()[0]} "
+            "Keras downloads them once to ~/.keras/models: run on a machine with network "
+            "and copy that folder, or name a file: "
+            f"--backbone='{name.lower()}(weights=\"FILE.weights.h5\")', or start from "
+            f"random: --backbone='{name.lower()}(weights=None)'."
+        ) from error
+
+
+for _name, _constructor in inspect.getmembers(keras.applications, inspect.isfunction):
+    BACKBONES.register(_name.lower())(_factory(_constructor))

@@ -1,0 +1,55 @@
+"""From the `--backbone` flag to a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from dce_tf.backbones import BACKBONES
+from dce_tf.errors import UsageError
+
+
+def check_backbone(spec: str) -> None:
+    """Checks that `spec` names a backbone, building nothing.
+
+    Raises:
+        UsageError: If it is neither an existing `.keras` file nor a known name.
+    """
+    if not spec.endswith(".keras"):
+        BACKBONES.check(spec)
+    elif not Path(spec).is_file():
+        raise UsageError(f"--backbone={spec}: there is no such file.")
+
+
+def build_backbone(spec: str, *, pretrained: bool = True) -> keras.Model:
+    """Builds the backbone that `spec` names.
+
+    Args:
+        spec: `PATH.keras`, any Keras model from 0–255 RGB to a feature map or vector,
+            or a registered name with options.
+        pretrained: Whether to load weights; a file always has its own.
+
+    Raises:
+        UsageError: If `spec` is no known name.
+        ValueError: If the file or its weights cannot be read, or the model in it is
+            not from RGB images to features.
+    """
+    if not spec.endswith(".keras"):
+        return BACKBONES.build(spec, pretrained=pretrained)
+    try:
+        model = keras.models.load_model(spec, compile=False)
+    except Exception as error:
+        raise ValueError(
+            f"--backbone={spec}: cannot be read as a Keras model: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    shapes = model.input_shape, model.output_shape
+    if not all(isinstance(shape, tuple) for shape in shapes) or not (
+        len(shapes[0]) == 4 and shapes[0][-1] in (3, None) and len(shapes[1]) in (2, 4)
+    ):
+        raise ValueError(
+            f"--backbone={spec}: expected one input (batch, height, width, 3) and one "
+            f"output (batch, [height, width,] channels), found {shapes[0]} → {shapes[1]}."
+        )
+    return model

@@ -1,0 +1,29 @@
+"""Train an embedder, evaluate it, export it; goes on where the same command was stopped.
+
+The settings of a data set's recipe, dce_tf/recipes/DATASET.flags, come first; flags on
+the command line win over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from dce_tf import config as config_module
+from dce_tf.errors import UsageError
+from dce_tf.runs.train import train
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines every setting as a flag."""
+    config_module.define_flags(values)
+
+
+def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
+    """Trains."""
+    if arguments:
+        raise UsageError(f"Unexpected word {arguments[0]!r}: flags begin with --.")
+    train(config_module.from_flags(settings))
+    return 0

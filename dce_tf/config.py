@@ -1,0 +1,302 @@
+"""Every setting of a run, once: the dataclass is the flag list."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from dce_tf.errors import UsageError
+from dce_tf.registry import suggest
+
+
+def setting(
+    default: Any,
+    text: str,
+    *,
+    alias: str | None = None,
+    choices: Sequence[str] = (),
+    lowest: float | None = None,
+    identity: bool = True,
+) -> Any:
+    """A field that becomes a flag.
+
+    Args:
+        default: Value where neither the command line nor a recipe names one.
+        text: The flag's help.
+        alias: The flag's name in the 2019 reference program, if another.
+        choices: The only values allowed, if any.
+        lowest: The smallest value allowed, if any.
+        identity: Whether a run with another value is another run, so that it
+            cannot be resumed with it.
+    """
+    metadata = {
+        "help": text,
+        "alias": alias,
+        "choices": tuple(choices),
+        "lowest": lowest,
+        "identity": identity,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of one run. Frozen: what was logged is what ran.
+
+    Raises:
+        UsageError: If a value is out of range, or two values do not fit together.
+    """
+
+    # The data.
+    dataset: str = setting("glyphs", "Which registered data set to read.")
+    data_dir: str | None = setting(None, "Where the data set lies.", identity=False)
+    allow_partial_data: bool = setting(
+        False, "Go on with a warning where official image counts do not match."
+    )
+    max_bad_images: float = setting(
+        0.01, "Share of broken images, 0 to 1, beyond which a run stops.", lowest=0
+    )
+    val_fraction: float = setting(
+        0.1, "Share of the training classes held out to choose the epoch.", lowest=0
+    )
+    select_on: str = setting(
+        "val",
+        "Split that chooses the best epoch; 'test' is for comparison with old papers.",
+        choices=("val", "test"),
+    )
+    image_size: int = setting(
+        224,
+        "Side of the square crop in pixels; the shorter side is scaled to 256/224 of it.",
+        lowest=1,
+    )
+    augmentation: str = setting(
+        "paper",
+        "Training images: random resized crop and flip, or as in evaluation.",
+        choices=("paper", "none"),
+    )
+    num_workers: int = setting(
+        0, "Threads that read images; 0 lets tf.data choose.", lowest=0, identity=False
+    )
+
+    # The run directory.
+    log_dir: str = setting("log", "Folder that holds all runs.", identity=False)
+    dir: str = setting("default", "Group of runs: a folder in log_dir.", identity=False)
+    exp: str = setting("0", "Name of this run within its group.", identity=False)
+    overwrite: bool = setting(False, "Delete an existing run first.", identity=False)
+    verbose: bool = setting(False, "Show tracebacks and warnings.", identity=False)
+
+    # The network.
+    backbone: str = setting(
+        "resnet50",
+        "Backbone: a registered name, a keras.applications name, or a .keras file.",
+    )
+    freeze_batch_norm: bool = setting(
+        True, "Keep the backbone's batch-norm statistics as they are; scales train."
+    )
+    dropout: float = setting(0.01, "Dropout on the features, 0 to 1.", lowest=0)
+    embedding_dim: int = setting(
+        128, "Width of the whole embedding.", alias="sz_embedding", lowest=1
+    )
+
+    # The method.
+    num_clusters: int = setting(
+        8,
+        "Clusters, and so learners; 1 is the plain baseline.",
+        alias="nb_clusters",
+        lowest=1,
+    )
+    recluster_every: int = setting(
+        2, "Epochs between two clusterings.", alias="mod_epoch", lowest=1
+    )
+    num_epochs: int = setting(200, "Epochs to train.", alias="nb_epochs", lowest=1)
+    full_embedding_epoch: int | None = setting(
+        None,
+        "First epoch whose loss is on the whole embedding; default: finetune_epoch.",
+        lowest=0,
+    )
+    finetune_epoch: int | None = setting(
+        None,
+        "First epoch without clusters; default: the last 5 % of the epochs.",
+        lowest=0,
+    )
+    cluster_batches: str = setting(
+        "max",
+        "Batches a cluster gets an epoch: as many as the largest or smallest one has.",
+        choices=("max", "min"),
+    )
+    kmeans_iterations: int = setting(100, "Most k-means iterations.", lowest=1)
+    kmeans_restarts: int = setting(1, "Runs of k-means; the best is kept.", lowest=1)
+    backend: str = setting(
+        "auto",
+        "FAISS on the GPU, on the CPU, or whichever there is.",
+        choices=("auto", "faiss", "faiss-gpu"),
+        identity=False,
+    )
+
+    # The loss.
+    loss: str = setting("margin", "Loss, such as 'margin(beta=1.2)'.")
+    miner: str = setting("nearest", "Miner, such as 'distance_weighted(cutoff=0.5)'.")
+    mining: str = setting(
+        "global",
+        "Mine among the images of all replicas, or of each replica by itself.",
+        choices=("global", "replica"),
+    )
+    batch_size: int = setting(
+        80, "Images a batch, over all replicas.", alias="sz_batch", lowest=2
+    )
+    samples_per_class: int = setting(
+        4, "Images of each class in a batch.", alias="num_samples_per_class", lowest=2
+    )
+
+    # The optimiser.
+    backbone_lr: float = setting(1e-5, "Learning rate of the backbone.", lowest=0)
+    backbone_wd: float = setting(1e-4, "L2 added to its gradient.", lowest=0)
+    embedding_lr: float = setting(1e-5, "Learning rate of the embedding.", lowest=0)
+    embedding_wd: float = setting(1e-4, "L2 added to its gradient.", lowest=0)
+
+    # How it runs.
+    random_seed: int = setting(0, "Seed of everything random.", lowest=0)
+    deterministic: bool = setting(False, "Make every op deterministic; slower.")
+    mixed_precision: str = setting(
+        "float32",
+        "Precision of the network; losses stay in float32.",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    jit: bool = setting(False, "Compile the training step with XLA.")
+    cuda_device: int | None = setting(
+        None, "Use only this GPU; default: all.", lowest=0, identity=False
+    )
+    evaluate_every: int = setting(1, "Epochs between two evaluations.", lowest=1)
+    evaluation_batch_size: int = setting(
+        128, "Images a batch when only embedding.", lowest=1, identity=False
+    )
+    keep_checkpoints: int = setting(
+        2, "Newest checkpoints kept, beside the best.", lowest=1, identity=False
+    )
+    export: bool = setting(True, "Export the best epoch at the end.", identity=False)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        self._check_fit()
+
+    def _check_fit(self) -> None:
+        if self.embedding_dim % self.num_clusters:
+            near = max(1, round(self.embedding_dim / self.num_clusters))
+            raise UsageError(
+                f"--embedding_dim={self.embedding_dim} must be a multiple of "
+                f"--num_clusters={self.num_clusters}, so that learners are equal. "
+                f"The nearest that works is --embedding_dim={near * self.num_clusters}."
+            )
+        if self.batch_size % self.samples_per_class:
+            groups = max(2, round(self.batch_size / self.samples_per_class))
+            raise UsageError(
+                f"--batch_size={self.batch_size} must be a multiple of "
+                f"--samples_per_class={self.samples_per_class}. "
+                f"The nearest that works is --batch_size={groups * self.samples_per_class}."
+            )
+        if self.batch_size < 2 * self.samples_per_class:
+            raise UsageError(
+                f"--batch_size={self.batch_size} holds one class of "
+                f"--samples_per_class={self.samples_per_class} images, so there are no "
+                f"negatives. Use at least --batch_size={2 * self.samples_per_class}."
+            )
+        for name in ("val_fraction", "dropout"):
+            if getattr(self, name) >= 1:
+                raise UsageError(f"--{name}={getattr(self, name)} must be below 1.")
+
+    @property
+    def finetune_from(self) -> int:
+        """The first epoch without clusters."""
+        if self.finetune_epoch is not None:
+            return self.finetune_epoch
+        return self.num_epochs - max(1, self.num_epochs // 20)
+
+    @property
+    def full_embedding_from(self) -> int:
+        """The first epoch whose loss is on the whole embedding."""
+        if self.full_embedding_epoch is not None:
+            return self.full_embedding_epoch
+        return self.finetune_from
+
+    def to_json(self) -> str:
+        """Writes every setting, readable by `from_json`."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UsageError: If `text` holds a setting that does not exist.
+        """
+        values = json.loads(text)
+        names = {field.name for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in names:
+                raise UsageError(f"Unknown setting {name!r}.{suggest(name, names)}")
+        return cls(**values)
+
+    def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
+        """Returns the settings in which `other` would be a different run."""
+        return {
+            field.name: (getattr(self, field.name), getattr(other, field.name))
+            for field in dataclasses.fields(self)
+            if field.metadata["identity"]
+            and getattr(self, field.name) != getattr(other, field.name)
+        }
+
+
+def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
+    choices, lowest = field.metadata["choices"], field.metadata["lowest"]
+    if choices and value not in choices:
+        raise UsageError(
+            f"--{field.name}={value} is not one of {', '.join(choices)}."
+            f"{suggest(str(value), choices)}"
+        )
+    if lowest is not None and value is not None and not value >= lowest:
+        raise UsageError(f"--{field.name}={value} must be at least {lowest}.")
+
+
+_DEFINE = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}
+
+
+def define_flags(
+    values: flags.FlagValues, names: Sequence[str] | None = None, *, unset: bool = False
+) -> None:
+    """Defines one flag, and its alias, for each field of `Config`.
+
+    Args:
+        values: Where to define them.
+        names: Only these fields, if given.
+        unset: Make None the default, to tell what was given from what was not.
+    """
+    types = typing.get_type_hints(Config)
+    for field in dataclasses.fields(Config):
+        if names is not None and field.name not in names:
+            continue
+        declared = types[field.name]
+        kind = next(k for k in _DEFINE if k in (declared, *typing.get_args(declared)))
+        default = None if unset else field.default
+        text = field.metadata["help"]
+        if field.metadata["choices"]:
+            text += f" One of: {', '.join(field.metadata['choices'])}."
+        _DEFINE[kind](field.name, default, text, flag_values=values)
+        if field.metadata["alias"]:
+            flags.DEFINE_alias(field.metadata["alias"], field.name, flag_values=values)
+
+
+def from_flags(values: Mapping[str, Any]) -> Config:
+    """Builds the settings from flag values by name; the rest are defaults."""
+    names = [field.name for field in dataclasses.fields(Config) if field.name in values]
+    return Config(**{name: values[name] for name in names})

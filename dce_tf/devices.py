@@ -1,0 +1,42 @@
+"""Choosing and preparing the devices of a process."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from dce_tf.config import Config
+from dce_tf.errors import UsageError
+from dce_tf.model import PRECISIONS
+
+
+def configure(config: Config) -> None:
+    """Sets what TensorFlow and Keras keep for the whole process.
+
+    GPU memory grows as needed, so that FAISS finds room beside TensorFlow.
+
+    Raises:
+        UsageError: If `--cuda_device` names a GPU that is not there.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if config.cuda_device is not None and gpus:
+        if config.cuda_device >= len(gpus):
+            raise UsageError(
+                f"--cuda_device={config.cuda_device}: TensorFlow sees {len(gpus)} GPUs, "
+                f"numbered from 0. Use one below {len(gpus)}."
+            )
+        gpus = gpus[config.cuda_device : config.cuda_device + 1]
+        tf.config.set_visible_devices(gpus, "GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    keras.utils.set_random_seed(config.random_seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_global_policy(PRECISIONS[config.mixed_precision])
+
+
+def make_strategy() -> tf.distribute.Strategy:
+    """Returns `MirroredStrategy` over all visible GPUs, or one device where there are fewer than two."""
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()

@@ -1,0 +1,98 @@
+"""The network: image → features → embedding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from dce_tf.layers import DivideConquerEmbedding
+
+PRECISIONS = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+
+
+@keras.saving.register_keras_serializable(package="dce_tf")
+class EmbeddingModel(keras.Model):
+    """A backbone, global average pooling, dropout, and an embedding made of learners.
+
+    Args:
+        backbone: From images to a feature map or vector.
+        embedding: From features to embeddings.
+        dropout: Share of the features dropped in training, 0 to 1.
+        freeze_batch_norm: Run the backbone's batch norm, in training too, on the
+            statistics it was loaded with; its scale and shift train all the same.
+
+    Call arguments:
+        images: Float tensor of shape `(batch, height, width, 3)`, 0 to 255, RGB.
+        learner: See `DivideConquerEmbedding`.
+
+    Returns:
+        float32 tensor of shape `(batch, embedding_dim)`, of unit length.
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        embedding: DivideConquerEmbedding,
+        *,
+        dropout: float = 0.01,
+        freeze_batch_norm: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.backbone = backbone
+        self.embedding = embedding
+        self.dropout = keras.layers.Dropout(dropout)
+        self.freeze_batch_norm = freeze_batch_norm
+        self.pool = keras.layers.GlobalAveragePooling2D(dtype="float32")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if not self.embedding.built:
+            self.embedding.build((None, self.backbone.output_shape[-1]))
+        self.built = True
+
+    def features(self, images: Any, training: bool = False) -> Any:
+        """Returns the backbone's output as vectors, `(batch, feature_dim)`."""
+        maps = self.backbone(images, training=training and not self.freeze_batch_norm)
+        return self.pool(maps) if len(maps.shape) == 4 else maps
+
+    def embed(self, features: Any, learner: Any = None, training: bool = False) -> Any:
+        """Returns the embedding of features."""
+        return self.embedding(self.dropout(features, training=training), learner=learner)
+
+    def call(self, images: Any, learner: Any = None, training: bool = False) -> Any:
+        return self.embed(self.features(images, training), learner, training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "embedding": keras.saving.serialize_keras_object(self.embedding),
+            "dropout": self.dropout.rate,
+            "freeze_batch_norm": self.freeze_batch_norm,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> EmbeddingModel:
+        """Builds the model that `get_config` described."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(config.pop(name))
+            for name in ("backbone", "embedding")
+        }
+        return cls(**parts, **config)
+
+
+def set_precision(model: keras.Model, policy: str) -> None:
+    """Gives every layer of a model a dtype policy; one loaded from a file has its own.
+
+    Args:
+        model: Changed in place.
+        policy: Such as `"mixed_bfloat16"`; weights stay in float32.
+    """
+    for layer in model._flatten_layers():
+        if not isinstance(layer, keras.Model):
+            layer.dtype_policy = keras.dtype_policies.get(policy)

@@ -1,0 +1,167 @@
+"""The folder of one run: what lies where, who may write, what it says so far."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dce_tf.config import Config
+from dce_tf.errors import UsageError
+from dce_tf.files import write_json, write_text
+
+Metrics = dict[str, Any]
+
+
+class RunDirectory:
+    """Paths and small files of one run.
+
+    Args:
+        path: The run's own folder, `<log_dir>/<dir>/<dataset>-K-…-M-…-exp-…`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def of(cls, config: Config) -> RunDirectory:
+        """Returns the directory in which a run with these settings belongs."""
+        name = (
+            f"{config.dataset.partition('(')[0]}-K-{config.num_clusters}"
+            f"-M-{config.recluster_every}-exp-{config.exp}"
+        )
+        return cls(Path(config.log_dir) / config.dir / name)
+
+    @classmethod
+    def opened(cls, path: Path | str) -> RunDirectory:
+        """Returns an existing run.
+
+        Raises:
+            ValueError: If there is no run at `path`.
+        """
+        run = cls(path)
+        if not run.config_file.is_file():
+            raise ValueError(
+                f"{path} is not a run directory: it has no {run.config_file.name}. "
+                "`python main.py browse` lists the runs."
+            )
+        return run
+
+    @property
+    def config_file(self) -> Path:
+        """The settings."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON line an epoch; epoch −1 is before training."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def report_file(self) -> Path:
+        """The result; there only when the run is done."""
+        return self.path / "report.json"
+
+    @property
+    def bad_images_file(self) -> Path:
+        """Images that could not be decoded, and why."""
+        return self.path / "bad_images.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of what a run resumes from, and of the best weights."""
+        return self.path / "checkpoints"
+
+    @property
+    def clusters(self) -> Path:
+        """Folder of one file a division."""
+        return self.path / "clusters"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of event files and the projector."""
+        return self.path / "tensorboard"
+
+    @property
+    def plots(self) -> Path:
+        """Folder of PNG plots."""
+        return self.path / "plots"
+
+    @property
+    def export(self) -> Path:
+        """Folder of SavedModels, one sub-folder a version."""
+        return self.path / "export"
+
+    def config(self) -> Config:
+        """Reads the settings."""
+        return Config.from_json(self.config_file.read_text(encoding="utf-8"))
+
+    def metrics(self) -> list[Metrics]:
+        """Reads the metrics of all epochs so far."""
+        if not self.metrics_file.is_file():
+            return []
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def write_metrics(self, history: Sequence[Metrics]) -> None:
+        """Writes the metrics of all epochs so far, atomically."""
+        lines = [json.dumps(metrics) + "\n" for metrics in history]
+        write_text(self.metrics_file, "".join(lines))
+
+    def report(self) -> dict[str, Any] | None:
+        """Reads the report, or returns None while the run is not done."""
+        if not self.report_file.is_file():
+            return None
+        report: dict[str, Any] = json.loads(self.report_file.read_text(encoding="utf-8"))
+        return report
+
+    def write_report(self, report: dict[str, Any]) -> None:
+        """Writes the report, atomically: its being there means the run is done."""
+        write_json(self.report_file, report)
+
+    def prepare(self, config: Config) -> None:
+        """Makes the folder, or checks that the run in it is this one.
+
+        Raises:
+            UsageError: If a run with other settings is there.
+        """
+        if self.config_file.is_file() and config.overwrite:
+            shutil.rmtree(self.path)
+        if self.config_file.is_file():
+            self._check_same(config)
+        else:
+            write_text(self.config_file, config.to_json())
+
+    def _check_same(self, config: Config) -> None:
+        changed = self.config().differences(config)
+        if changed:
+            listed = ", ".join(f"--{k}={a} (now {b})" for k, (a, b) in changed.items())
+            raise UsageError(
+                f"{self.path} holds a run with other settings: {listed}. Use its "
+                "settings to resume it, another --exp beside it, or --overwrite."
+            )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from writing to this run.
+
+        The lock goes with the process, however that ends.
+
+        Raises:
+            ValueError: If another process holds it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.path.with_name(self.path.name + ".lock")
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"{self.path} is in use by another process. "
+                    "Wait for it, or choose another --exp."
+                ) from error
+            yield

@@ -1,0 +1,124 @@
+"""From the settings to splits that can be trained on; shared by the commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import numpy.typing as npt
+
+from dce_tf.config import Config
+from dce_tf.datasets import DATASETS, Images, Splits
+from dce_tf.datasets.validation import hold_out_classes
+from dce_tf.files import write_json
+from dce_tf.run_directory import RunDirectory
+from dce_tf.scan import find_broken
+from dce_tf.training.display import Display
+
+
+def load_data(config: Config, run: RunDirectory, display: Display) -> Splits:
+    """Reads the splits, leaves out broken images, and holds out validation classes.
+
+    Args:
+        config: The settings.
+        run: Keeps the list of broken images, so that they are looked for once.
+        display: Shows how far the search is.
+
+    Returns:
+        The splits; `val` is there unless the settings select on the test split.
+
+    Raises:
+        ValueError: If the data cannot be trained on.
+    """
+    splits = DATASETS.build(
+        config.dataset,
+        data_dir=config.data_dir,
+        allow_partial_data=config.allow_partial_data,
+    )
+    splits = _without_broken(splits, config, run, display)
+    if config.select_on == "val" and splits.val is None:
+        if not config.val_fraction:
+            raise ValueError(
+                "--val_fraction=0 and no validation split in the data: nothing to choose "
+                "the best epoch on. Give a fraction, or --select_on=test."
+            )
+        train, val = hold_out_classes(splits.train, config.val_fraction, config.random_seed)
+    else:
+        train, val = splits.train, splits.val
+    _check_trainable(train, config)
+    return dataclasses.replace(splits, train=train, val=val)
+
+
+def selection_split(config: Config, splits: Splits) -> tuple[Images, Images]:
+    """Returns the query and gallery on which the best epoch is chosen."""
+    if config.select_on == "test" or splits.val is None:
+        return splits.query, splits.gallery
+    return splits.val, splits.val
+
+
+def _without_broken(
+    splits: Splits, config: Config, run: RunDirectory, display: Display
+) -> Splits:
+    parts = [splits.train, splits.val, splits.query, splits.gallery]
+    paths = {path for part in parts if part is not None for path in part.paths}
+    limit = config.max_bad_images * len(paths)
+    broken = _known_broken(run)
+    if broken is None or len(broken) > limit:
+        with display.task("looking at every image", len(paths)) as update:
+            broken = find_broken(
+                sorted(paths),
+                num_workers=config.num_workers,
+                on_progress=lambda done: update(done, ""),
+            )
+        write_json(run.bad_images_file, broken)
+    if not broken:
+        return splits
+    first, reason = next(iter(broken.items()))
+    text = (
+        f"{len(broken)} of {len(paths)} images are broken, the first is {first} "
+        f"({reason}); all are listed in {run.bad_images_file}."
+    )
+    if len(broken) > limit:
+        raise ValueError(
+            f"{text} That is more than --max_bad_images={config.max_bad_images} allows. "
+            "Check --data_dir, mend them, or raise the limit."
+        )
+    display.note(f"Warning: {text} They are left out.")
+    query = splits.query.keep(_sound_rows(splits.query, broken))
+    gallery = splits.gallery.keep(_sound_rows(splits.gallery, broken))
+    return dataclasses.replace(
+        splits,
+        train=splits.train.select(_sound_rows(splits.train, broken)),
+        val=splits.val and splits.val.keep(_sound_rows(splits.val, broken)),
+        query=query,
+        gallery=query if splits.leave_one_out else gallery,
+        warnings=(*splits.warnings, text),
+    )
+
+
+def _known_broken(run: RunDirectory) -> dict[str, str] | None:
+    if not run.bad_images_file.is_file():
+        return None
+    broken: dict[str, str] = json.loads(run.bad_images_file.read_text(encoding="utf-8"))
+    return broken
+
+
+def _sound_rows(images: Images, broken: dict[str, str]) -> npt.NDArray[np.int64]:
+    sound = [row for row, path in enumerate(images.paths) if path not in broken]
+    return np.asarray(sound, np.int64)
+
+
+def _check_trainable(train: Images, config: Config) -> None:
+    pairs = np.count_nonzero(np.bincount(train.labels) > 1)
+    if pairs < 2:
+        raise ValueError(
+            f"The training split has {len(train)} images of {len(train.class_names)} "
+            f"classes, {pairs} of them with two images or more; at least two such "
+            "classes are needed to learn what is alike and what is not."
+        )
+    if config.num_clusters > pairs // 2:
+        raise ValueError(
+            f"--num_clusters={config.num_clusters} is too many for {pairs} classes with "
+            f"two images or more: a cluster needs two. Use at most {pairs // 2}."
+        )

@@ -1,0 +1,192 @@
+"""The end of a run: the test score of the best epoch, pictures, export, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.table import Table
+
+from dce_tf.config import Config
+from dce_tf.datasets import Images, Splits
+from dce_tf.export import export_saved_model
+from dce_tf.model import EmbeddingModel
+from dce_tf.reports import plots
+from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
+from dce_tf.reports.thumbnails import read_thumbnail
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
+from dce_tf.training.checkpoints import Checkpoints, Progress
+from dce_tf.training.display import Display, format_seconds
+from dce_tf.training.evaluation import Embeddings, Evaluator
+from dce_tf.training.extractor import Extractor
+from dce_tf.training.recluster import epoch_of, load_division
+
+PROJECTOR_IMAGES = 1000
+THUMBNAIL = 48
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "faiss-cpu", "faiss-gpu", "dce-tf")
+
+
+def load_best_model(run: RunDirectory) -> EmbeddingModel:
+    """Reads the model of a run's best epoch, as a plain one-device model.
+
+    Raises:
+        ValueError: If the run has not got so far.
+    """
+    path = Checkpoints(run.checkpoints).best_model
+    if not path.is_file():
+        raise ValueError(f"{run.path} has no {path.name} yet: no epoch was evaluated.")
+    model: EmbeddingModel = keras.models.load_model(path, compile=False)
+    return model
+
+
+def build_evaluator(
+    model: EmbeddingModel, config: Config, splits: Splits, display: Display
+) -> Evaluator:
+    """Builds what scores a finished model on one device."""
+    extractor = Extractor(
+        model,
+        config.image_size,
+        batch_size=config.evaluation_batch_size,
+        num_workers=config.num_workers,
+    )
+    return Evaluator(
+        extractor,
+        splits.recall_at,
+        backend=config.backend,
+        seed=config.random_seed,
+        display=display,
+    )
+
+
+def conclude(
+    config: Config,
+    splits: Splits,
+    run: RunDirectory,
+    progress: Progress,
+    display: Display,
+) -> dict[str, Any]:
+    """Scores the best epoch on the test split, draws, exports and writes the report.
+
+    Args:
+        config: The settings.
+        splits: The data.
+        run: Where everything goes.
+        progress: How the training went.
+        display: Shows what is being done.
+
+    Returns:
+        The report.
+    """
+    model = load_best_model(run)
+    evaluator = build_evaluator(model, config, splits, display)
+    after, query, gallery = evaluator.evaluate(splits.query, splits.gallery, "test, best epoch")
+    snapshot = take_snapshot(splits.query, splits.gallery, query, gallery, backend=config.backend)
+    snapshot.save(snapshot_file(run, "after"))
+    draw_plots(run, progress.history)
+    _draw_snapshots(run, splits, len(progress.history))
+    _write_projector(run, splits.gallery, gallery)
+    exported = export_saved_model(model, config.image_size, run.export) if config.export else None
+    report = {
+        "before": progress.before,
+        "after": after,
+        "best_epoch": progress.best_epoch,
+        "selected_on": config.select_on,
+        "seconds": sum(metrics.get("seconds", 0.0) for metrics in progress.history),
+        "export": str(exported.relative_to(run.path)) if exported else None,
+        "warnings": list(splits.warnings),
+        "environment": environment(),
+    }
+    _write_hparams(run, config, report)
+    run.write_report(report)
+    return report
+
+
+def environment() -> dict[str, Any]:
+    """Returns what the numbers of a report were measured with."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "gpus": gpus,
+        **versions,
+    }
+
+
+def draw_plots(run: RunDirectory, history: list[dict[str, Any]]) -> None:
+    """Draws recall over epochs and the clusters of all divisions."""
+    plots.plot_recall(history, run.plots / "recall.png")
+    files = sorted(run.clusters.glob("epoch-*.npz"))
+    memberships = {epoch_of(path): load_division(path).assignment for path in files}
+    if memberships:
+        plots.plot_clusters(memberships, run.plots / "clusters.png")
+
+
+def _draw_snapshots(run: RunDirectory, splits: Splits, steps: int) -> None:
+    before = Snapshot.load(snapshot_file(run, "before"))
+    after = Snapshot.load(snapshot_file(run, "after"))
+    plots.plot_distances(before.distances, after.distances, run.plots / "distances.png")
+    sheet = plots.plot_neighbours(
+        before.neighbours_in(splits.query, splits.gallery),
+        after.neighbours_in(splits.query, splits.gallery),
+        run.plots / "neighbours.png",
+    )
+    writer = TensorBoardWriter(run.tensorboard)
+    writer.image("nearest neighbours before and after", sheet, steps)
+    for step, snapshot in ((0, before), (steps, after)):
+        for kind, distances in snapshot.distances.items():
+            writer.histogram(f"distances/{kind}", distances, step)
+    writer.close()
+
+
+def _write_projector(run: RunDirectory, images: Images, embeddings: Embeddings) -> None:
+    rng = np.random.default_rng(0)
+    rows = np.sort(
+        rng.choice(len(images), min(PROJECTOR_IMAGES, len(images)), replace=False)
+    )
+    write_projector(
+        run.tensorboard,
+        embeddings[rows],
+        [images.class_names[label] for label in images.labels[rows]],
+        np.stack([read_thumbnail(images.paths[row], THUMBNAIL) for row in rows]),
+    )
+
+
+def _write_hparams(run: RunDirectory, config: Config, report: dict[str, Any]) -> None:
+    writer = TensorBoardWriter(run.tensorboard)
+    metrics = {f"test/{key}": value for key, value in report["after"].items()}
+    writer.hparams(dataclasses.asdict(config), metrics)
+    writer.close()
+
+
+def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> None:
+    """Prints the scores before and after, and what to try next."""
+    label = "" if report["selected_on"] == "val" else " (best epoch SELECTED ON TEST)"
+    table = Table(title=f"Test scores, best epoch {report['best_epoch'] + 1}{label}")
+    for column in ("metric", "before", "after"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for key, after in report["after"].items():
+        table.add_row(key, f"{report['before'][key]:.4f}", f"{after:.4f}")
+    display.console.print(table)
+    display.note(f"Run directory: {run.path} (trained for {format_seconds(report['seconds'])})")
+    display.note("Try next:")
+    display.note(f"  python main.py evaluate --run={run.path}")
+    display.note(f"  python main.py browse {run.path.parent.parent}")
+    display.note(f"  tensorboard --logdir={run.path.parent.parent}")

@@ -1,0 +1,144 @@
+"""A few neighbours and distances to look at, the same queries each time."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dce_tf.datasets import Images
+from dce_tf.files import replacing
+from dce_tf.reports.neighbours_sheet import Neighbours
+from dce_tf.retrieval import search_blocks
+from dce_tf.run_directory import RunDirectory
+
+NUM_QUERIES = 8
+NUM_NEIGHBOURS = 6
+NUM_PAIRS = 5000
+
+Rows = npt.NDArray[np.int64]
+Distances = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Snapshot:
+    """How the embedding space looks at one time.
+
+    Attributes:
+        queries: Rows of the query split, `(num_queries,)`.
+        neighbours: Their nearest rows of the gallery, `(num_queries, k)`.
+        right: Whether each neighbour is of the query's class, bool, same shape.
+        positive: Distances of random pairs of one class, float32.
+        negative: Distances of random pairs of two classes, float32.
+    """
+
+    queries: Rows
+    neighbours: Rows
+    right: npt.NDArray[np.bool_]
+    positive: Distances
+    negative: Distances
+
+    def save(self, path: Path) -> None:
+        """Writes the snapshot as NPZ, atomically."""
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Snapshot:
+        """Reads what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(**{name: stored[name] for name in stored.files})
+
+    def neighbours_in(self, query: Images, gallery: Images) -> Neighbours:
+        """Returns the files behind the rows, for a picture of them."""
+        return Neighbours(
+            tuple(query.paths[row] for row in self.queries),
+            tuple(tuple(gallery.paths[row] for row in rows) for rows in self.neighbours),
+            self.right,
+        )
+
+    @property
+    def distances(self) -> dict[str, Distances]:
+        """The distances by kind of pair."""
+        return {"positive": self.positive, "negative": self.negative}
+
+
+def snapshot_file(run: RunDirectory, time: str) -> Path:
+    """Returns where a run keeps its snapshot of a time, `"before"` or `"after"`."""
+    return run.plots / f"snapshot-{time}.npz"
+
+
+def take_snapshot(
+    query: Images,
+    gallery: Images,
+    query_embeddings: Distances,
+    gallery_embeddings: Distances,
+    *,
+    backend: str = "auto",
+    seed: int = 0,
+) -> Snapshot:
+    """Looks at the neighbours of fixed queries and the distances of fixed pairs.
+
+    Args:
+        query: What is searched for; the rows looked at depend only on its size and
+            `seed`.
+        gallery: What is searched in; `query` itself for leave-one-out.
+        query_embeddings: float32 `(num_queries, embedding_dim)`.
+        gallery_embeddings: float32 `(num_gallery, embedding_dim)`.
+        backend: Where FAISS searches.
+        seed: Decides which queries and pairs.
+    """
+    rng = np.random.default_rng(seed)
+    queries = np.sort(rng.choice(len(query), min(NUM_QUERIES, len(query)), replace=False))
+    # A fixed query may itself lie in the gallery: search one more and take it out.
+    itself = gallery is query
+    blocks = search_blocks(
+        query_embeddings[queries],
+        gallery_embeddings,
+        NUM_NEIGHBOURS + itself,
+        exclude_self=False,
+        backend=backend,
+    )
+    found = np.concatenate([ids for _, ids, _ in blocks])
+    if itself:
+        found = _without(found, queries)
+    right = gallery.labels[found] == query.labels[queries][:, None]
+    positive, negative = _pair_distances(
+        query, gallery, query_embeddings, gallery_embeddings, rng
+    )
+    return Snapshot(queries, found, right, positive, negative)
+
+
+def _without(found: Rows, queries: Rows) -> Rows:
+    other = found != queries[:, None]
+    other[other.all(axis=1), -1] = False
+    return found[other].reshape(len(found), -1)
+
+
+def _pair_distances(
+    query: Images,
+    gallery: Images,
+    query_embeddings: Distances,
+    gallery_embeddings: Distances,
+    rng: np.random.Generator,
+) -> tuple[Distances, Distances]:
+    left = rng.integers(len(query), size=NUM_PAIRS)
+    by_label = np.argsort(gallery.labels, kind="stable")
+    sorted_labels = gallery.labels[by_label]
+    first = np.searchsorted(sorted_labels, query.labels[left])
+    count = np.searchsorted(sorted_labels, query.labels[left], side="right") - first
+    there = count > 0
+    same = by_label[(first + rng.integers(np.maximum(count, 1)))[there]]
+    positive = np.stack([left[there], same], axis=1)
+    negative = np.stack([left, rng.integers(len(gallery), size=NUM_PAIRS)], axis=1)
+    if gallery is query:
+        positive = positive[positive[:, 0] != positive[:, 1]]
+    negative = negative[query.labels[negative[:, 0]] != gallery.labels[negative[:, 1]]]
+
+    def distances(pairs: Rows) -> Distances:
+        gap = query_embeddings[pairs[:, 0]] - gallery_embeddings[pairs[:, 1]]
+        return np.linalg.norm(gap, axis=1)
+
+    return distances(positive), distances(negative)

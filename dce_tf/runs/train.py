@@ -1,0 +1,133 @@
+"""A whole run: read, train, evaluate, report, export."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from dce_tf import devices
+from dce_tf.config import Config
+from dce_tf.datasets import Splits
+from dce_tf.runs.loading import load_data, selection_split
+from dce_tf.runs.outcome import conclude, show_report
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.session import Session, build_session, check
+from dce_tf.runs.snapshot import snapshot_file, take_snapshot
+from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
+from dce_tf.training.checkpoints import Checkpoints, Progress
+from dce_tf.training.display import Display, EpochLines, ProgressBar
+from dce_tf.training.evaluation import Evaluate
+from dce_tf.training.schedule import Schedule
+from dce_tf.runs.summaries import Summaries
+
+
+def train(
+    config: Config,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    display: Display | None = None,
+) -> dict[str, Any]:
+    """Trains as `python main.py` does, or goes on with the run if it is there.
+
+    Args:
+        config: The settings.
+        callbacks: Keras callbacks of your own. They are called after the evaluation of
+            an epoch and before its checkpoint; what they add to its logs is stored.
+        display: Where to print; standard output by default.
+
+    Returns:
+        The report, as in `report.json`.
+
+    Raises:
+        UsageError: If the settings cannot work.
+        ValueError: If the data cannot be trained on, or another process has the run.
+    """
+    display = display or Display()
+    schedule = check(config)
+    devices.configure(config)
+    run = RunDirectory.of(config)
+    with run.locked():
+        run.prepare(config)
+        report = run.report()
+        if report is not None:
+            display.note(f"{run.path} is done already; --overwrite starts anew.")
+        else:
+            report = _train(config, schedule, run, display, callbacks)
+    show_report(report, run, display)
+    return report
+
+
+def _train(
+    config: Config,
+    schedule: Schedule,
+    run: RunDirectory,
+    display: Display,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> dict[str, Any]:
+    splits = load_data(config, run, display)
+    strategy = devices.make_strategy()
+    session = build_session(config, schedule, splits, run, strategy, display)
+    checkpoints = Checkpoints(run.checkpoints, config.keep_checkpoints)
+    query, gallery = selection_split(config, splits)
+    evaluate = Evaluate(
+        session.evaluator, query, gallery, config.select_on, config.evaluate_every
+    )
+    progress = checkpoints.restore(stateful_variables(session.trainer))
+    keeper = Bookkeeping(session.trainer, run, checkpoints, progress or Progress())
+    summaries = Summaries(run, config)
+    _announce(config, splits, run, strategy.num_replicas_in_sync, display)
+    if progress is None:
+        _evaluate_untrained(config, session, splits, run, evaluate, keeper)
+        summaries.write_epoch(-1, keeper.progress.history[-1])
+    else:
+        session.trainer.step = progress.step
+        session.recluster.restore(progress.epoch + 1)
+        run.write_metrics(progress.history)
+        display.note(f"Going on after epoch {progress.epoch + 1}.")
+    bar = ProgressBar(display)
+    with contextlib.closing(bar), contextlib.closing(summaries):
+        session.trainer.fit(
+            schedule,
+            [session.recluster, bar, evaluate, *callbacks, keeper, summaries, EpochLines(display)],
+            first_epoch=keeper.progress.epoch + 1,
+        )
+    return conclude(config, splits, run, keeper.progress, display)
+
+
+def _evaluate_untrained(
+    config: Config,
+    session: Session,
+    splits: Splits,
+    run: RunDirectory,
+    evaluate: Evaluate,
+    keeper: Bookkeeping,
+) -> None:
+    before, query, gallery = session.evaluator.evaluate(
+        splits.query, splits.gallery, "test, untrained"
+    )
+    take_snapshot(splits.query, splits.gallery, query, gallery, backend=config.backend).save(
+        snapshot_file(run, "before")
+    )
+    keeper.progress.before = before
+    scores = evaluate.scores() if config.select_on == "val" else {"evaluated_on": "test", **before}
+    seconds = scores.pop("seconds_evaluate", 0.0)
+    keeper.store(-1, {"stage": "untrained", **scores, "seconds": seconds})
+
+
+def _announce(
+    config: Config, splits: Splits, run: RunDirectory, replicas: int, display: Display
+) -> None:
+    display.note(f"Run directory: {run.path}")
+    train = splits.train
+    parts = [f"train {len(train)} images of {len(train.class_names)} classes"]
+    if splits.val is not None and config.select_on == "val":
+        parts.append(f"val {len(splits.val)} of {len(splits.val.class_names)}")
+    if splits.leave_one_out:
+        parts.append(f"test {len(splits.query)} of {len(splits.query.class_names)}")
+    else:
+        parts.append(f"query {len(splits.query)}, gallery {len(splits.gallery)}")
+    display.note(f"{config.dataset}: {'; '.join(parts)}. Devices: {replicas}.")
+    for warning in splits.warnings:
+        display.note(f"Warning: {warning}")

@@ -1,0 +1,123 @@
+"""What a run resumes from, and the best model so far."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from dce_tf.files import replacing
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        epoch: The last epoch done; −1 before training.
+        step: Training steps done.
+        history: The metrics of each epoch from −1 on.
+        before: Test scores of the untrained network.
+        best_epoch: Epoch of the best score.
+        best_score: Its score; None before the first evaluation.
+    """
+
+    epoch: int = -1
+    step: int = 0
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    before: dict[str, float] = dataclasses.field(default_factory=dict)
+    best_epoch: int = -1
+    best_score: float | None = None
+
+
+class Checkpoints:
+    """The checkpoint files of one run: an NPZ an epoch, checked by its CRC on reading.
+
+    Args:
+        folder: Where they lie.
+        keep: How many of the newest to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    @property
+    def best_model(self) -> Path:
+        """The whole model of the best epoch, for `keras.models.load_model`."""
+        return self.folder / "best.keras"
+
+    def save(self, progress: Progress, variables: Sequence[Any]) -> None:
+        """Writes a checkpoint, atomically, then removes the oldest.
+
+        Args:
+            progress: How far the run has come.
+            variables: Keras variables, in an order that stays.
+        """
+        arrays = {f"variable-{i:05d}": _array(v) for i, v in enumerate(variables)}
+        text = json.dumps(dataclasses.asdict(progress))
+        path = self.folder / f"epoch-{progress.epoch + 1:05d}.npz"
+        with replacing(path) as temporary:
+            np.savez(temporary, progress=np.asarray(text), **arrays)
+        for old in self._files()[: -self.keep]:
+            old.unlink()
+
+    def save_best(self, model: keras.Model) -> None:
+        """Writes the whole model, atomically."""
+        with replacing(self.best_model) as temporary:
+            model.save(temporary)
+
+    def restore(self, variables: Sequence[Any]) -> Progress | None:
+        """Assigns the newest checkpoint that can be read.
+
+        Args:
+            variables: As given to `save`.
+
+        Returns:
+            How far the run had come, or None if there is no checkpoint.
+
+        Raises:
+            ValueError: If there are checkpoints and none can be read, or the variables
+                are not those that were saved.
+        """
+        files = self._files()
+        for path in reversed(files):
+            try:
+                with np.load(path, allow_pickle=False) as stored:
+                    arrays = {name: stored[name] for name in stored.files}
+            except (OSError, ValueError, zipfile.BadZipFile):
+                continue
+            progress = Progress(**json.loads(str(arrays.pop("progress"))))
+            _assign(variables, list(arrays.values()), path)
+            return progress
+        if files:
+            raise ValueError(
+                f"None of the checkpoints in {self.folder} can be read: "
+                f"{', '.join(path.name for path in files)}. Start anew with --overwrite."
+            )
+        return None
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("epoch-*.npz"))
+
+
+def _array(variable: Any) -> Any:
+    return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+def _assign(variables: Sequence[Any], arrays: list[Any], path: Path) -> None:
+    shapes = [tuple(variable.shape) for variable in variables]
+    stored = [array.shape for array in arrays]
+    if shapes != stored:
+        raise ValueError(
+            f"{path} is of another network: it holds {len(stored)} variables, this one "
+            f"has {len(shapes)}, or their shapes differ. Start anew with --overwrite."
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)

@@ -1,0 +1,131 @@
+"""The callback that divides: it says when, the clustering package says how."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from dce_tf.clustering import Division, divide, whole_division
+from dce_tf.files import replacing
+from dce_tf.training.schedule import Schedule
+
+
+class Recluster(keras.callbacks.Callback):
+    """Divides the training images anew every few epochs, and delivers each epoch's data.
+
+    At the beginning of an epoch for which the schedule asks for it, the features of all
+    training images are clustered with k-means and the clusters matched to those of the
+    last division, so that each learner keeps its subject. From the finetune stage on
+    there is one cluster of everything.
+
+    Args:
+        labels: Class of each training image, int32 `(num_images,)`.
+        schedule: Says when.
+        num_clusters: How many clusters.
+        extract: Returns the features of all training images with the model as it is,
+            float32 `(num_images, feature_dim)`.
+        deliver: Called at the beginning of each epoch with the division in force and
+            the epoch; builds pipelines and hands them to the trainer.
+        seed: With the epoch, decides where k-means starts.
+        folder: Where each division is stored, one file an epoch; None stores nothing.
+        **kmeans: Passed on to `clustering.divide`: backend, num_iterations, num_restarts.
+    """
+
+    def __init__(
+        self,
+        labels: npt.NDArray[np.int32],
+        schedule: Schedule,
+        num_clusters: int,
+        extract: Callable[[], npt.NDArray[np.float32]],
+        deliver: Callable[[Division, int], None],
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        **kmeans: Any,
+    ) -> None:
+        super().__init__()
+        self.division: Division | None = None
+        self._labels = labels
+        self._schedule = schedule
+        self._num_clusters = num_clusters
+        self._extract = extract
+        self._deliver = deliver
+        self._seed = seed
+        self._folder = folder
+        self._kmeans = kmeans
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Divides if it is time, then delivers the data of the epoch."""
+        logs = {} if logs is None else logs
+        started = time.perf_counter()
+        if not self._schedule.stage(epoch).divided:
+            division = whole_division(self._labels)
+        elif self._schedule.reclusters(epoch) or self.division is None:
+            division = self.division = self._divide(epoch)
+            logs.update(_summary(division))
+        else:
+            division = self.division
+        self._deliver(division, epoch)
+        logs["seconds_recluster"] = time.perf_counter() - started
+
+    def restore(self, next_epoch: int) -> None:
+        """Takes up the last stored division before an epoch, if there is one."""
+        if self._folder is None:
+            return
+        stored = sorted(self._folder.glob("epoch-*.npz"))
+        past = [path for path in stored if epoch_of(path) < next_epoch]
+        if past:
+            self.division = load_division(past[-1])
+
+    def _divide(self, epoch: int) -> Division:
+        features = self._extract() if self._num_clusters > 1 else None
+        if features is None:
+            division = whole_division(self._labels)
+        else:
+            division = divide(
+                features,
+                self._labels,
+                self._num_clusters,
+                seed=self._seed + epoch,
+                previous=self.division,
+                **self._kmeans,
+            )
+        if self._folder is not None:
+            save_division(division, self._folder / f"epoch-{epoch:04d}.npz")
+        return division
+
+
+def save_division(division: Division, path: Path) -> None:
+    """Writes a division as NPZ, atomically."""
+    values = {key: value for key, value in vars(division).items() if value is not None}
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **values)
+
+
+def load_division(path: Path) -> Division:
+    """Reads what `save_division` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        values = {key: stored[key] for key in stored.files}
+    scalars = {key: value.item() for key, value in values.items() if value.ndim == 0}
+    return Division(**{**values, **scalars})
+
+
+def epoch_of(path: Path) -> int:
+    """Returns the epoch that began with a stored division."""
+    return int(path.stem.partition("-")[2])
+
+
+def _summary(division: Division) -> dict[str, Any]:
+    return {
+        "cluster_sizes": division.sizes.tolist(),
+        "lone_images": int(division.num_lone),
+        "matching_cost": division.matching_cost,
+        "kept": division.kept,
+        "division_nmi": division.nmi,
+    }

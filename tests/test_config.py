@@ -1,0 +1,83 @@
+import dataclasses
+
+import pytest
+from absl import flags
+
+from dce_tf import config
+from dce_tf.config import Config
+from dce_tf.errors import UsageError
+
+# What METHOD and the contract promise to scripts, with the 2019 program's names.
+CONTRACT = """dataset data_dir log_dir dir exp overwrite random_seed deterministic
+backbone loss miner embedding_dim num_clusters recluster_every num_epochs
+full_embedding_epoch finetune_epoch batch_size samples_per_class image_size backbone_lr
+backbone_wd embedding_lr embedding_wd backend val_fraction select_on allow_partial_data
+max_bad_images evaluate_every nb_clusters nb_epochs sz_batch sz_embedding mod_epoch
+num_workers cuda_device verbose""".split()
+
+
+def parse(*words: str) -> Config:
+    values = flags.FlagValues()
+    config.define_flags(values)
+    values(["main.py", *words])
+    return config.from_flags({name: values[name].value for name in values})
+
+
+def test_every_promised_name_is_a_flag() -> None:
+    values = flags.FlagValues()
+    config.define_flags(values)
+    assert [name for name in CONTRACT if name not in values] == []
+
+
+def test_flags_become_settings() -> None:
+    assert parse() == Config()
+    parsed = parse("--num_clusters=4", "--loss=margin(beta=1)", "--overwrite")
+    assert parsed == Config(num_clusters=4, loss="margin(beta=1)", overwrite=True)
+
+
+def test_reference_names_are_aliases() -> None:
+    parsed = parse("--nb_clusters=4", "--sz_batch=40", "--mod_epoch=3", "--nb_epochs=9")
+    assert parsed == Config(
+        num_clusters=4, batch_size=40, recluster_every=3, num_epochs=9
+    )
+
+
+def test_json_roundtrip_keeps_every_setting() -> None:
+    settings = Config(num_clusters=2, data_dir="ä b", finetune_epoch=5)
+    assert Config.from_json(settings.to_json()) == settings
+
+
+def test_unknown_setting_in_json_is_refused() -> None:
+    with pytest.raises(UsageError, match="'num_cluster'. Did you mean 'num_clusters'"):
+        Config.from_json('{"num_cluster": 3}')
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"embedding_dim": 100, "num_clusters": 8}, "works is --embedding_dim=96"),
+        ({"batch_size": 81}, "nearest that works is --batch_size=80"),
+        ({"batch_size": 4}, "at least --batch_size=8"),
+        ({"select_on": "tset"}, "Did you mean 'test'"),
+        ({"val_fraction": 1.0}, "must be below 1"),
+        ({"num_epochs": 0}, "--num_epochs=0 must be at least 1"),
+        ({"backbone_lr": float("nan")}, "--backbone_lr=nan must be at least 0"),
+    ],
+)
+def test_values_that_cannot_work_name_what_would(values: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Config(**values)
+
+
+def test_stage_defaults_follow_the_number_of_epochs() -> None:
+    assert Config(num_epochs=200).finetune_from == 190
+    assert Config(num_epochs=4).finetune_from == 3
+    assert Config(num_epochs=200).full_embedding_from == 190
+    assert Config(num_epochs=200, full_embedding_epoch=80).full_embedding_from == 80
+
+
+def test_only_settings_that_make_another_run_are_differences() -> None:
+    one = Config()
+    assert one.differences(dataclasses.replace(one, verbose=True, exp="1")) == {}
+    changed = one.differences(dataclasses.replace(one, loss="other"))
+    assert changed == {"loss": ("margin", "other")}

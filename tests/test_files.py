@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from dce_tf.files import replacing, write_json
+
+
+def test_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "a.json"
+    write_json(path, {"a": 1})
+    write_json(path, {"a": 2})
+    assert path.read_text() == '{\n  "a": 2\n}\n'
+    assert list(path.parent.iterdir()) == [path]
+
+
+def fail_half_way(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise OSError("No space left on device")
+
+
+def test_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space"):
+        fail_half_way(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_temporary_keeps_the_suffix(tmp_path: Path) -> None:
+    with replacing(tmp_path / "model.keras") as temporary:
+        assert temporary.name.endswith("model.keras")
+        temporary.write_text("x")

@@ -1,0 +1,75 @@
+import dataclasses
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from dce_tf.config import Config
+from dce_tf.errors import UsageError
+from dce_tf.run_directory import RunDirectory
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(log_dir=str(tmp_path), dataset="inshop", dir="test", exp="0")
+
+
+def test_path_is_that_of_the_reference(config: Config, tmp_path: Path) -> None:
+    expected = tmp_path / "test" / "inshop-K-8-M-2-exp-0"
+    assert RunDirectory.of(config).path == expected
+
+
+def test_same_settings_resume(config: Config) -> None:
+    run = RunDirectory.of(config)
+    run.prepare(config)
+    run.prepare(dataclasses.replace(config, verbose=True))
+    assert run.config() == config
+
+
+def test_other_settings_are_refused_with_what_differs(config: Config) -> None:
+    run = RunDirectory.of(config)
+    run.prepare(config)
+    with pytest.raises(UsageError, match=r"--batch_size=80 \(now 40\)"):
+        run.prepare(dataclasses.replace(config, batch_size=40))
+
+
+def test_overwrite_removes_the_old_run(config: Config) -> None:
+    run = RunDirectory.of(config)
+    run.prepare(config)
+    run.write_metrics([{"epoch": -1}])
+    run.prepare(dataclasses.replace(config, overwrite=True))
+    assert run.metrics() == []
+
+
+def test_metrics_are_a_line_an_epoch(config: Config) -> None:
+    run = RunDirectory.of(config)
+    history = [{"epoch": -1, "recall@1": 0.5}, {"epoch": 0, "loss": 0.25}]
+    run.write_metrics(history)
+    assert len(run.metrics_file.read_text().splitlines()) == 2
+    assert run.metrics() == history
+
+
+def test_opening_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a run directory: it has no config.json"):
+        RunDirectory.opened(tmp_path)
+
+
+def _try_lock(path: Path, result: "multiprocessing.Queue[str]") -> None:
+    try:
+        with RunDirectory(path).locked():
+            result.put("locked")
+    except ValueError as error:
+        result.put(str(error))
+
+
+def test_lock_keeps_another_process_out(config: Config) -> None:
+    run = RunDirectory.of(config)
+    context = multiprocessing.get_context("spawn")
+    result = context.Queue()
+    with run.locked():
+        other = context.Process(target=_try_lock, args=(run.path, result))
+        other.start()
+        assert "in use by another process" in result.get(timeout=60)
+        other.join()
+    with run.locked():
+        pass
