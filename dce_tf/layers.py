@@ -84,12 +84,6 @@ class DivideConquerEmbedding(keras.layers.Layer):
         kernel = ops.slice(self.kernel, (0, start), (feature_dim, self.learner_units))
         return kernel, ops.slice(self.bias, (start,), (self.learner_units,))
 
-    def compute_output_shape(
-        self, input_shape: tuple[int | None, ...], learner: Any = None
-    ) -> tuple[int | None, int]:
-        """Returns the shape of `call`'s result."""
-        return input_shape[0], self.units if learner is None else self.learner_units
-
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {**config, "units": self.units, "num_learners": self.num_learners}

@@ -3,7 +3,9 @@
 from dce_tf.datasets.splits import Images, Splits
 from dce_tf.registry import Registry, import_siblings
 
-DATASETS: Registry[Splits] = Registry("dataset", context=("data_dir", "allow_partial_data"))
+DATASETS: Registry[Splits] = Registry(
+    "dataset", context=("data_dir", "allow_partial_data")
+)
 
 import_siblings(__name__, __path__)
 

@@ -109,7 +109,7 @@ def draw_outlines(
 
 
 def draw_glyph(font: ImageFont.FreeTypeFont, character: str) -> Image.Image | None:
-    """Returns the character in white on black, cropped to its ink; None if it has none."""
+    """Returns the character in white on black, cropped to its ink, if it has any."""
     left, top, right, bottom = font.getbbox(character)
     canvas = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8))
     ImageDraw.Draw(canvas).text((4 - left, 4 - top), character, fill=255, font=font)
@@ -132,7 +132,11 @@ def find_twins(pictures: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """
     ink = pictures.reshape(len(pictures), -1).astype(np.float32)
     widened = [
-        np.asarray(Image.fromarray(p).convert("L").filter(ImageFilter.MaxFilter(2 * _SLACK + 1)))
+        np.asarray(
+            Image.fromarray(p)
+            .convert("L")
+            .filter(ImageFilter.MaxFilter(2 * _SLACK + 1))
+        )
         for p in pictures
     ]
     away = np.stack(widened).reshape(ink.shape) == 0

@@ -1,4 +1,8 @@
-"""Drawing one instance of a glyph class: a typeface, a small affine, some grime."""
+"""Drawing one instance of a glyph class: a typeface, a small affine, some grime.
+
+The strengths are set so that the nearest neighbour in raw pixels is right in a
+quarter (Euclidean) to half (centred cosine) of the cases: readable, yet not solved.
+"""
 
 from __future__ import annotations
 
@@ -61,18 +65,18 @@ def draw_instances(
 
 def _warp(master: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Rotates, shears, scales and shifts a glyph, all of it staying in the frame."""
-    angle = np.deg2rad(rng.uniform(-ROT, ROT))
+    angle = np.deg2rad(rng.uniform(-10, 10))
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    shear = np.array([[1, rng.uniform(-SH, SH)], [0, 1]])
+    shear = np.array([[1, rng.uniform(-0.15, 0.15)], [0, 1]])
     stretch = np.diag(rng.uniform(0.85, 1.0, 2))
     matrix = turn @ shear @ stretch
     width, height = master.size
     corners = np.array([[-width, -height], [-width, height]]) / 2
     extent = np.abs(corners @ matrix.T).max(axis=0)  # half the warped size, x and y
-    matrix *= rng.uniform(LO, 0.92) * (SIDE / 2) / extent.max()
+    matrix *= rng.uniform(0.75, 0.92) * (SIDE / 2) / extent.max()
     room = SIDE / 2 - 1 - np.abs(corners @ matrix.T).max(axis=0)
-    centre = SIDE / 2 + rng.uniform(-1, 1, 2) * np.minimum(room, SHIFT)
+    centre = SIDE / 2 + rng.uniform(-1, 1, 2) * np.minimum(room, 2)
     back = np.linalg.inv(matrix)  # PIL asks where each output pixel comes from
     offset = np.array([width, height]) / 2 - back @ centre
     return master.transform(
@@ -88,9 +92,9 @@ def _soil(glyph: Image.Image, rng: np.random.Generator) -> Image.Image:
     ink = np.asarray(glyph, np.float32) / 255
     paper, contrast = rng.uniform(130, 255), rng.uniform(80, 130)
     picture = paper - contrast * ink + _slope(rng)
-    grain = rng.normal(0, 12, (SIDE // 2, SIDE // 2)).repeat(2, axis=0).repeat(2, axis=1)
-    if rng.random() < INV:
-        picture = 255 - picture
+    grain = (
+        rng.normal(0, 12, (SIDE // 2, SIDE // 2)).repeat(2, axis=0).repeat(2, axis=1)
+    )
     steps = np.round((picture + grain).clip(0, 255) / _LEVELS)
     return Image.fromarray((steps * _LEVELS).clip(0, 255).astype(np.uint8))
 
@@ -99,4 +103,4 @@ def _slope(rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Returns the light falling off to one side, shape `(SIDE, SIDE)`."""
     across, down = rng.uniform(-30, 30, 2)
     ramp = np.linspace(-1, 1, SIDE)
-    return across * ramp[None, :] + down * ramp[:, None]
+    return np.add.outer(down * ramp, across * ramp)

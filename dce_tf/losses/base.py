@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 class MetricLoss(keras.layers.Layer):
@@ -30,4 +31,6 @@ class MetricLoss(keras.layers.Layer):
         self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         """Computes the loss; see the class."""
+        embedding = tf.convert_to_tensor(embedding)
+        labels = tf.cast(tf.convert_to_tensor(labels), tf.int32)
         return super().__call__(embedding, labels, learner=learner, seed=seed)

@@ -1,0 +1,175 @@
+"""What every data set must keep, whichever format it came in."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+from dce_tf.datasets.listing import Listing
+from dce_tf.datasets.splits import Images, Splits
+
+SPLITS = ("train", "val", "test", "query", "gallery")
+
+
+def build_splits(
+    source: Path,
+    listings: Mapping[str, Listing],
+    *,
+    recall_at: tuple[int, ...] = (1, 2, 4, 8),
+    warnings: tuple[str, ...] = (),
+) -> Splits:
+    """Checks what a reader found and turns it into `Splits`.
+
+    Args:
+        source: The list file or folder it was found in, for the errors.
+        listings: The images by split, out of `SPLITS`. `test` is searched within
+            itself; `query` is searched for in `gallery`.
+        recall_at: The K of recall@K.
+        warnings: What the reader let pass; this adds to it.
+
+    Raises:
+        ValueError: If a split is missing, two of them contradict each other, a
+            class is in train and elsewhere, or train gives no pair or no contrast.
+    """
+    found = {split: listing for split, listing in listings.items() if len(listing)}
+    _check_present(source, found)
+    _check_train(source, found["train"])
+    for split in found:
+        if split != "train":
+            _check_disjoint(source, found, split)
+    if "test" in found:
+        query = gallery = _number(found["test"])
+        notes = _lone_images("test", found["test"])
+    else:
+        query, gallery = _number_alike(found["query"], found["gallery"])
+        notes = _missing_matches(found["query"], found["gallery"])
+    val = _number(found["val"]) if "val" in found else None
+    if val is not None:
+        notes += _lone_images("val", found["val"]) + _shared_val(found)
+    return Splits(
+        _number(found["train"]), val, query, gallery, recall_at, (*warnings, *notes)
+    )
+
+
+def check_counts(
+    source: Path,
+    found: Mapping[str, int],
+    expected: Mapping[str, int],
+    *,
+    allow_partial_data: bool,
+) -> tuple[str, ...]:
+    """Compares what was read with what the data set is published to hold.
+
+    Args:
+        source: The list file, for the error.
+        found: Counts, by what is counted, e.g. `{"train images": 25882}`.
+        expected: The published counts, of the same keys.
+        allow_partial_data: Whether to go on if they differ.
+
+    Returns:
+        A warning if they differ and that is allowed.
+
+    Raises:
+        ValueError: If they differ and that is not allowed.
+    """
+    wrong = [
+        f"{found[what]:,} {what} (expected {count:,})"
+        for what, count in expected.items()
+        if found[what] != count
+    ]
+    if not wrong:
+        return ()
+    text = f"{source}: found {', '.join(wrong)}."
+    if not allow_partial_data:
+        raise ValueError(
+            f"{text} Download the data set anew, or pass --allow_partial_data to go on "
+            "with what is there; its scores then compare to no published ones."
+        )
+    return (f"{text} The data set is not the published one.",)
+
+
+def _check_present(source: Path, found: Mapping[str, Listing]) -> None:
+    has = f"{source}: found {_join(found) if found else 'no images'}"
+    if "train" not in found:
+        raise ValueError(f"{has}; expected images in train as well. Add a train split.")
+    if "test" in found and ("query" in found or "gallery" in found):
+        raise ValueError(
+            f"{has}; expected either test or query and gallery. Remove one of the two."
+        )
+    if ("query" in found) != ("gallery" in found):
+        raise ValueError(
+            f"{has}; expected query and gallery together. Add the other one, or name "
+            "the split test if it is to be searched within itself."
+        )
+    if "test" not in found and "query" not in found:
+        raise ValueError(
+            f"{has}; expected test, or query and gallery. Add one, of classes that "
+            "train does not have."
+        )
+
+
+def _check_train(source: Path, train: Listing) -> None:
+    sizes = collections.Counter(train.names)
+    if len(sizes) < 2:
+        raise ValueError(
+            f"{source}: found only class {train.names[0]!r} in train; expected at "
+            "least two. Add images of another class."
+        )
+    if max(sizes.values()) < 2:
+        raise ValueError(
+            f"{source}: found no train class with two images among {len(sizes)}; "
+            "expected at least one, so that there is a pair to learn from. Add images "
+            "or correct the labels."
+        )
+
+
+def _check_disjoint(source: Path, found: Mapping[str, Listing], split: str) -> None:
+    shared = set(found["train"].names) & set(found[split].names)
+    if shared:
+        listing = found[split]
+        row = next(i for i, name in enumerate(listing.names) if name in shared)
+        raise ValueError(
+            f"{listing.place(source, row)}: found class {listing.names[row]!r} in both "
+            f"train and {split} ({len(shared)} such classes); expected each class in "
+            "one of them. Move its images to one, or rename the class."
+        )
+
+
+def _number(listing: Listing) -> Images:
+    return Images.from_names(listing.paths, listing.names)
+
+
+def _number_alike(query: Listing, gallery: Listing) -> tuple[Images, Images]:
+    both = Images.from_names(query.paths + gallery.paths, query.names + gallery.names)
+    cut = len(query)
+    return (
+        Images(both.paths[:cut], both.labels[:cut], both.class_names),
+        Images(both.paths[cut:], both.labels[cut:], both.class_names),
+    )
+
+
+def _lone_images(split: str, listing: Listing) -> tuple[str, ...]:
+    sizes = collections.Counter(listing.names)
+    lone = [name for name, size in sizes.items() if size == 1]
+    return _warn(lone, f"of {split} have one image, which can only be a miss")
+
+
+def _missing_matches(query: Listing, gallery: Listing) -> tuple[str, ...]:
+    missing = sorted(set(query.names) - set(gallery.names))
+    return _warn(missing, "of query have no gallery image; their queries are misses")
+
+
+def _shared_val(found: Mapping[str, Listing]) -> tuple[str, ...]:
+    tests = (found[split].names for split in found if split not in ("train", "val"))
+    shared = set(found["val"].names) & set(itertools.chain.from_iterable(tests))
+    return _warn(sorted(shared), "are in both val and the test; choosing by val peeks")
+
+
+def _warn(names: list[str], what: str) -> tuple[str, ...]:
+    return (f"{len(names)} classes {what}, e.g. {names[0]!r}.",) if names else ()
+
+
+def _join(found: Mapping[str, Listing]) -> str:
+    return ", ".join(f"{len(found[s]):,} images in {s}" for s in SPLITS if s in found)

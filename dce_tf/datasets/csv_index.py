@@ -1,0 +1,95 @@
+"""Anybody's own data, as a table: `path,label,split[,group]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dce_tf.datasets import DATASETS
+from dce_tf.datasets.checks import SPLITS, build_splits
+from dce_tf.datasets.listing import (
+    Listing,
+    clean_path,
+    iterate_csv,
+    read_text,
+    require_data_dir,
+)
+from dce_tf.datasets.splits import Splits
+from dce_tf.registry import suggest
+
+HEADER = ("path", "label", "split")
+
+_CONTENT = "a CSV file with header path,label,split[,group]"
+
+
+@DATASETS.register("csv")
+def read_csv(data_dir: str | None) -> Splits:
+    """Reads a CSV file; a path in it is relative to the folder it lies in.
+
+    Args:
+        data_dir: A folder that holds `index.csv`, or a CSV file of any name.
+
+    Raises:
+        UsageError: If `data_dir` is not given.
+        ValueError: If the file is not of the format, or its splits do not fit.
+    """
+    path = require_data_dir(data_dir, "csv", f"a folder with index.csv, or {_CONTENT}")
+    return read_index(path / "index.csv" if path.is_dir() else path)
+
+
+def read_index(path: Path, *, recall_at: tuple[int, ...] = (1, 2, 4, 8)) -> Splits:
+    """Reads the CSV file `path`.
+
+    Args:
+        path: The file.
+        recall_at: The K of recall@K.
+
+    Raises:
+        ValueError: As `read_csv`.
+    """
+    lines = iterate_csv(path, read_text(path, _CONTENT))
+    width = _check_header(path, next(lines)[1])
+    listings = {split: Listing() for split in SPLITS}
+    seen: dict[str, int] = {}
+    root = path.parent
+    for number, fields in lines:
+        if len(fields) != width:
+            raise ValueError(
+                f"{path}, line {number}: found {len(fields)} fields; expected {width}, "
+                "as in the header. Add what is missing, and put a field that holds a "
+                "comma in quotes."
+            )
+        relative = clean_path(fields[0], f"{path}, line {number}")
+        label, split = fields[1].strip(), fields[2].strip()
+        if not label or split not in listings:
+            raise _bad_field(f"{path}, line {number}", label, split)
+        first = seen.setdefault(relative, number)
+        if first != number:
+            raise ValueError(
+                f"{path}, line {number}: found path {relative!r} again, after line "
+                f"{first}; expected each image once. Remove one of the lines."
+            )
+        listings[split].add(f"{root}/{relative}", label, number)
+    return build_splits(path, listings, recall_at=recall_at)
+
+
+def _check_header(path: Path, fields: Sequence[str]) -> int:
+    """Returns the number of columns."""
+    header = tuple(field.strip() for field in fields)
+    if header not in (HEADER, (*HEADER, "group")):
+        raise ValueError(
+            f"{path}, line 1: found header {','.join(header)!r}; expected "
+            f"'path,label,split' or 'path,label,split,group'. Add or correct it."
+        )
+    return len(header)
+
+
+def _bad_field(where: str, label: str, split: str) -> ValueError:
+    if not label:
+        return ValueError(
+            f"{where}: found an empty label; expected the name of a class. Fill it in."
+        )
+    return ValueError(
+        f"{where}: found split {split!r}; expected one of {', '.join(SPLITS)}."
+        f"{suggest(split, SPLITS)} Correct it."
+    )

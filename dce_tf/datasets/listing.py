@@ -1,0 +1,133 @@
+"""What a reader finds, before it is checked: paths and class names, by split."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from dce_tf.errors import UsageError
+
+
+@dataclasses.dataclass
+class Listing:
+    """The images of one split, as the data set spells them.
+
+    Attributes:
+        paths: Where each image lies.
+        names: The class of each image.
+        lines: Where a list file names each image, counted from 1; empty if none does.
+    """
+
+    paths: list[str] = dataclasses.field(default_factory=list)
+    names: list[str] = dataclasses.field(default_factory=list)
+    lines: list[int] = dataclasses.field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def add(self, path: str, name: str, line: int) -> None:
+        """Appends one image of a list file."""
+        self.paths.append(path)
+        self.names.append(name)
+        self.lines.append(line)
+
+    def place(self, source: Path, row: int) -> str:
+        """Says for an error where `row` was read: the file and line, or its path."""
+        return f"{source}, line {self.lines[row]}" if self.lines else self.paths[row]
+
+
+def require_data_dir(data_dir: str | None, dataset: str, content: str) -> Path:
+    """Returns the folder that the user named.
+
+    Args:
+        data_dir: What the user gave.
+        dataset: Name of the data set, for the error.
+        content: What must lie there, for the error.
+
+    Raises:
+        UsageError: If none was given.
+        ValueError: If there is nothing of that name.
+    """
+    if not data_dir:
+        raise UsageError(
+            f"--dataset={dataset} received no --data_dir; expected {content}. "
+            "Pass --data_dir=..."
+        )
+    path = Path(data_dir).expanduser()
+    if not path.exists():
+        raise ValueError(
+            f"{path}: no such file or folder; expected {content}. Correct --data_dir."
+        )
+    return path
+
+
+def read_text(path: Path, content: str) -> str:
+    """Reads a list file: UTF-8, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        content: What it should hold, for the errors.
+
+    Raises:
+        ValueError: If it is missing, empty, or in another encoding.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such file; expected {content}. Put it there or correct "
+            "--data_dir."
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {line}: found bytes that are not UTF-8; expected {content} "
+            "in UTF-8. Save the file in that encoding."
+        ) from error
+    if not text.strip():
+        raise ValueError(
+            f"{path}: the file is empty; expected {content}. Fill it or download "
+            "it anew."
+        )
+    return text
+
+
+def iterate_csv(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields the line number and the fields of each line that is not blank.
+
+    Raises:
+        ValueError: If the text is not CSV.
+    """
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num, fields
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}: found broken CSV ({error}); expected "
+            'fields with commas between, in "..." where they hold commas. Correct it.'
+        ) from error
+
+
+def clean_path(path: str, where: str) -> str:
+    """Returns a path of a list file in its one spelling.
+
+    Args:
+        path: As the file gives it, relative to the root of the data set.
+        where: The file and line, for the error.
+
+    Raises:
+        ValueError: If it is empty, absolute, or leaves the root.
+    """
+    parts = path.replace("\\", "/").split("/")
+    is_absolute = parts[0] == "" or parts[0][1:] == ":"
+    if is_absolute or ".." in parts:
+        raise ValueError(
+            f"{where}: found path {path!r}; expected one below the data set's root, "
+            "relative, without '..'. Correct it or move the image there."
+        )
+    return "/".join(part for part in parts if part not in ("", "."))

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dce_tf.losses.margin import MarginLoss
+from dce_tf.miners import MINERS
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def by_loop(x, labels, positive, negative, alpha: float, beta: float) -> float:
+    total, active = 0.0, 0
+    for a in range(len(x)):
+        for b in range(len(x)):
+            distance = np.sqrt(max(np.sum((x[a] - x[b]) ** 2), 1e-8))
+            terms = [
+                (positive[a, b], distance - beta + alpha),
+                (negative[a, b], beta - distance + alpha),
+            ]
+            for weight, term in terms:
+                if weight and term > 0:
+                    total += term
+                    active += 1
+    return total / max(active, 1)
+
+
+@pytest.mark.parametrize("miner", list(MINERS))
+@pytest.mark.parametrize(("alpha", "beta"), [(0.2, 1.2), (0.1, 0.6)])
+def test_equals_a_plain_loop(miner: str, alpha: float, beta: float) -> None:
+    labels = np.repeat(np.arange(5), 3).astype(np.int32)
+    for seed in range(5):
+        x = unit(np.random.default_rng(seed).normal(size=(15, 4)))
+        loss = MarginLoss(alpha=alpha, beta=beta, miner=miner)
+        gap = tf.maximum(2 - 2 * tf.matmul(x, x, transpose_b=True), 1e-8)
+        pairs = loss.miner(tf.sqrt(gap), tf.constant(labels), 4, tf.constant([0, seed]))
+        expected = by_loop(x, labels, *(part.numpy() for part in pairs), alpha, beta)
+        got = loss(x, labels, seed=tf.constant([0, seed]))
+        assert float(got) == pytest.approx(expected, rel=1e-4)
+
+
+def test_hand_worked_number() -> None:
+    # At right angles all are √2 apart. Two ordered positive pairs, each √2 − 1 above
+    # β − α = 1; negatives are farther than β + α = 1.4, so they are not counted.
+    x = np.eye(3, dtype=np.float32)
+    loss = MarginLoss(alpha=0.2, beta=1.2, miner="all")
+    assert float(loss(x, [0, 0, 1])) == pytest.approx(2**0.5 - 1.0, abs=1e-6)
+
+
+def test_active_terms_of_both_kinds_are_counted() -> None:
+    # METHOD: the reference's count became a logical OR. Here one pair of each kind is
+    # active between the same two images: positives 0 ↔ 1 and negatives 0 ↔ 2, 1 ↔ 2.
+    angle = np.array([0.0, 1.6, 0.8])
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    far, near = 2 * np.sin(0.8), 2 * np.sin(0.4)
+    expected = (2 * (far - 1.0) + 4 * (1.4 - near)) / 6
+    assert float(MarginLoss(miner="all")(x, [0, 0, 1])) == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_active_pair_gives_zero() -> None:
+    x = np.array([[1, 0], [1, 0], [-1, 0], [-1, 0]], np.float32)
+    assert float(MarginLoss(miner="all")(x, [0, 0, 1, 1])) == 0
