@@ -131,15 +131,9 @@ def find_twins(pictures: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         Pairs i < j, shape `(num_pairs, 2)`.
     """
     ink = pictures.reshape(len(pictures), -1).astype(np.float32)
-    widened = [
-        np.asarray(
-            Image.fromarray(p)
-            .convert("L")
-            .filter(ImageFilter.MaxFilter(2 * _SLACK + 1))
-        )
-        for p in pictures
-    ]
-    away = np.stack(widened).reshape(ink.shape) == 0
+    widen = ImageFilter.MaxFilter(2 * _SLACK + 1)
+    widened = [Image.fromarray(p).convert("L").filter(widen) for p in pictures]
+    away = np.asarray(widened).reshape(ink.shape) == 0
     stray = (ink @ away.T.astype(np.float32)) / ink.sum(1, keepdims=True)
     return np.argwhere(np.triu(np.maximum(stray, stray.T) <= _STRAY, k=1))
 

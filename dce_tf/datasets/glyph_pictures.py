@@ -92,9 +92,7 @@ def _soil(glyph: Image.Image, rng: np.random.Generator) -> Image.Image:
     ink = np.asarray(glyph, np.float32) / 255
     paper, contrast = rng.uniform(130, 255), rng.uniform(80, 130)
     picture = paper - contrast * ink + _slope(rng)
-    grain = (
-        rng.normal(0, 12, (SIDE // 2, SIDE // 2)).repeat(2, axis=0).repeat(2, axis=1)
-    )
+    grain = rng.normal(0, 12, (SIDE // 2, SIDE // 2)).repeat(2, 0).repeat(2, 1)
     steps = np.round((picture + grain).clip(0, 255) / _LEVELS)
     return Image.fromarray((steps * _LEVELS).clip(0, 255).astype(np.uint8))
 
@@ -103,4 +101,4 @@ def _slope(rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Returns the light falling off to one side, shape `(SIDE, SIDE)`."""
     across, down = rng.uniform(-30, 30, 2)
     ramp = np.linspace(-1, 1, SIDE)
-    return np.add.outer(down * ramp, across * ramp)
+    return np.asarray(across * ramp + down * ramp[:, None], np.float64)

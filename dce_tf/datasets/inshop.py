@@ -31,8 +31,8 @@ def read_inshop(data_dir: str | None, allow_partial_data: bool = False) -> Split
     """Reads In-Shop as its authors publish it.
 
     Args:
-        data_dir: The folder that holds `Eval/list_eval_partition.txt` (or the file
-            itself) and `img/` or `Img/img/`; or the folder above it.
+        data_dir: The folder that holds `list_eval_partition.txt`, in `Eval/` or not,
+            and `img/`, in `Img/` or not; or the folder above it.
         allow_partial_data: Whether counts may differ from the published ones.
 
     Raises:
@@ -45,16 +45,15 @@ def read_inshop(data_dir: str | None, allow_partial_data: bool = False) -> Split
     listings, claimed = _read_list(path, images)
     found = {
         "images by line 1": claimed,
+        "lines of images": sum(map(len, listings.values())),
         **{f"{status} images": len(listings[status]) for status in STATUSES},
         "train classes": len(set(listings["train"].names)),
         "test classes": len({*listings["query"].names, *listings["gallery"].names}),
     }
-    warnings = check_counts(path, found, _COUNTS, allow_partial_data=allow_partial_data)
-    lines = sum(map(len, listings.values()))
-    warnings += check_counts(
+    warnings = check_counts(
         path,
-        {"lines of images": lines},
-        {"lines of images": claimed},
+        found,
+        {**_COUNTS, "lines of images": claimed},
         allow_partial_data=allow_partial_data,
     )
     return build_splits(

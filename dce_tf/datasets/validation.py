@@ -42,8 +42,8 @@ def hold_out_classes(
         raise UsageError(
             f"--val_fraction={fraction} holds out {len(held)} of {len(classes)} train "
             f"classes, {np.count_nonzero(sizes > 1)} of which have two images; "
-            "expected two classes, one of them with two images, on either side. Choose another "
-            "fraction, or pass --val_fraction=0 to hold nothing out."
+            "expected two classes, one of them with two images, on either side. Choose "
+            "another fraction, or pass --val_fraction=0 to hold nothing out."
         )
     is_held = np.isin(train.labels, held)
     return train.select(np.flatnonzero(~is_held)), train.select(np.flatnonzero(is_held))

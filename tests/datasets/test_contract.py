@@ -1,0 +1,71 @@
+"""What every registered data set keeps, on a tiny tree in its own format."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dce_tf.datasets import DATASETS, Splits, glyph_classes, glyphs
+from tests import fakes
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "csv": fakes.write_csv,
+    "folder": fakes.write_folder,
+    "glyphs": lambda root: root,
+    "inshop": fakes.write_inshop,
+}
+
+
+@pytest.fixture(params=list(DATASETS))
+def splits(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Splits:
+    few = [
+        glyph_classes.GlyphClass(character, "LATIN", ("DejaVuSans", "DejaVuSerif"))
+        for character in "ABEG"
+    ]
+    monkeypatch.setattr(glyphs, "choose_classes", lambda: few)
+    root = WRITERS[request.param](tmp_path)
+    return DATASETS.build(request.param, data_dir=str(root), allow_partial_data=True)
+
+
+def test_labels_are_contiguous_and_named(splits: Splits) -> None:
+    for part in (splits.train, splits.query, splits.gallery):
+        assert part.labels.dtype == np.int32
+        assert part.labels.shape == (len(part.paths),)
+        assert np.unique(part.labels).tolist() == list(range(len(part.class_names)))
+        assert sorted(part.class_names) == list(part.class_names)
+
+
+def test_train_classes_are_in_no_other_split(splits: Splits) -> None:
+    assert not set(splits.train.class_names) & set(splits.query.class_names)
+    assert splits.query.class_names == splits.gallery.class_names
+
+
+def test_paths_are_images_of_different_places(splits: Splits) -> None:
+    parts = {id(p): p for p in (splits.train, splits.query, splits.gallery)}
+    paths = [path for part in parts.values() for path in part.paths]
+    assert len(set(paths)) == len(paths)
+    for path in paths:
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_recall_at_rises_from_one(splits: Splits) -> None:
+    assert splits.recall_at[0] == 1
+    assert list(splits.recall_at) == sorted(set(splits.recall_at))
+
+
+def test_readers_need_no_tensorflow() -> None:
+    code = (
+        "import sys, dce_tf.datasets\n"
+        "print({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
