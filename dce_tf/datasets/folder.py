@@ -99,9 +99,8 @@ def _visible_files(folder: Path) -> Iterator[str]:
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in EXTENSIONS and not Path(name).name.startswith(
-        "."
-    )
+    path = Path(name)
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 
 def _describe(

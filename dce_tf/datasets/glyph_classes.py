@@ -170,9 +170,8 @@ def _candidates(faces: dict[str, Path]) -> dict[str, set[str]]:
 
     owners: dict[str, set[str]] = collections.defaultdict(set)
     for stem, file in faces.items():
-        for code, glyph in FT2Font(str(file)).get_charmap().items():
-            if glyph:  # 0 is the box that stands for a missing character
-                owners[chr(code)].add(stem)
+        for code in FT2Font(str(file)).get_charmap():
+            owners[chr(code)].add(stem)
     return {
         character: stems
         for character, stems in sorted(owners.items())

@@ -38,7 +38,8 @@ def hold_out_classes(
     )
     num_held = max(2, round(fraction * len(classes)))
     held, left = classes[:num_held], classes[num_held:]
-    if len(left) < 2 or sizes[left].max() < 2 or sizes[held].max() < 2:
+    # Classes of two images go first, so if one is left, one is held out.
+    if len(left) < 2 or sizes[left].max() < 2:
         raise UsageError(
             f"--val_fraction={fraction} holds out {len(held)} of {len(classes)} train "
             f"classes, {np.count_nonzero(sizes > 1)} of which have two images; "

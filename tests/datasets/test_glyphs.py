@@ -1,5 +1,6 @@
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import itertools
 import unicodedata
@@ -85,6 +86,15 @@ def test_no_class_is_the_box_of_a_missing_character() -> None:
         assert box is None or not any(
             np.array_equal(box, outline) for outline in outlines.values()
         )
+
+
+def test_typefaces_are_text_faces_of_three_families() -> None:
+    stems = {*glyph_classes.find_faces()}
+    assert {"DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "STIXGeneral"} <= stems
+    assert (
+        not {"DejaVuSansDisplay", "DejaVuSerifDisplay", "STIXNonUni", "cmr10"} & stems
+    )
+    assert not any(stem.startswith("LastResort") for stem in stems)
 
 
 def test_every_class_has_four_typefaces() -> None:
@@ -202,6 +212,17 @@ def test_two_may_render_at_once(tmp_path: Path, few: list[GlyphClass]) -> None:
         for job in [pool.submit(glyphs.read_glyphs, str(tmp_path)) for _ in range(4)]:
             assert len(job.result().train) == 3 * len(few) // 2
     assert [p.name for p in tmp_path.iterdir()] == [f"glyphs-{glyphs.VERSION}"]
+
+
+@pytest.mark.parametrize("other_won", [True, False])
+def test_losing_the_race_is_fine_only_if_the_other_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other_won: bool
+) -> None:
+    answers = iter([False, other_won])
+    monkeypatch.setattr(glyphs, "is_complete", lambda _: next(answers))
+    expected = contextlib.nullcontext() if other_won else pytest.raises(OSError)
+    with expected:
+        glyphs._put_in_place(tmp_path / "gone", tmp_path / "glyphs", tmp_path / "stale")
 
 
 def test_failed_rendering_leaves_nothing(
