@@ -66,7 +66,7 @@ def exact_index(dim: int, backend: str) -> Any:
 
 
 def kmeans(dim: int, num_clusters: int, *, backend: str, **settings: Any) -> Any:
-    """Returns FAISS's k-means, to be trained.
+    """Returns FAISS's k-means over all points it will be given, to be trained.
 
     Args:
         dim: Width of the vectors.
@@ -74,4 +74,12 @@ def kmeans(dim: int, num_clusters: int, *, backend: str, **settings: Any) -> Any
         backend: See `use_gpu`.
         **settings: Of `faiss.ClusteringParameters`.
     """
-    return faiss.Kmeans(dim, num_clusters, gpu=use_gpu(backend), **settings)
+    return faiss.Kmeans(
+        dim,
+        num_clusters,
+        gpu=use_gpu(backend),
+        init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
+        min_points_per_centroid=1,
+        max_points_per_centroid=10**9,
+        **settings,
+    )

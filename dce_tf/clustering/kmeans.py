@@ -11,9 +11,6 @@ from dce_tf import faiss_backend
 
 Points = npt.NDArray[np.float32]
 
-_ITERATIONS_A_LOOK = 10
-_ANY_NUMBER_OF_POINTS = 10**9
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class KMeansResult:
@@ -42,6 +39,8 @@ def fit_kmeans(
 ) -> KMeansResult:
     """Clusters points with FAISS, all of them, without sub-sampling.
 
+    It starts from k-means++ (Arthur and Vassilvitskii, 2007).
+
     Args:
         points: float32 `(num_points, dim)`.
         num_clusters: How many clusters.
@@ -49,8 +48,7 @@ def fit_kmeans(
         num_iterations: Most iterations of each restart.
         num_restarts: Runs from different starts; the lowest objective wins.
         backend: `"auto"`, `"faiss"` or `"faiss-gpu"`.
-        tolerance: Stop when ten iterations lower the objective by less than this
-            share; 0 runs all of them.
+        tolerance: Stop when an iteration lowers the objective by less than this share.
 
     Returns:
         The clusters.
@@ -70,9 +68,11 @@ def fit_kmeans(
             f"The features of {bad} of {len(points)} images are not finite: the training "
             "has diverged. Lower the learning rates."
         )
+    # FAISS starts all of its own restarts (nredo) from the same k-means++ draw.
+    seeds = np.random.default_rng(seed).integers(2**31, size=num_restarts)
     results = [
-        _run(points, num_clusters, seed + 1000 * restart, num_iterations, backend, tolerance)
-        for restart in range(num_restarts)
+        _run(points, num_clusters, int(start), num_iterations, backend, tolerance)
+        for start in seeds
     ]
     return min(results, key=lambda result: result.objective)
 
@@ -85,22 +85,16 @@ def _run(
     backend: str,
     tolerance: float,
 ) -> KMeansResult:
-    centroids, objective, done = None, np.inf, 0
-    while done < num_iterations:
-        count = min(_ITERATIONS_A_LOOK, num_iterations - done)
-        kmeans = faiss_backend.kmeans(
-            points.shape[1],
-            num_clusters,
-            backend=backend,
-            niter=count,
-            seed=seed + done,
-            min_points_per_centroid=1,
-            max_points_per_centroid=_ANY_NUMBER_OF_POINTS,
-        )
-        kmeans.train(points, init_centroids=centroids)
-        centroids, done = kmeans.centroids, done + count
-        previous, objective = objective, float(kmeans.obj[-1])
-        if previous - objective < tolerance * objective:
-            break
+    kmeans = faiss_backend.kmeans(
+        points.shape[1],
+        num_clusters,
+        backend=backend,
+        niter=num_iterations,
+        seed=seed,
+        early_stop_threshold=tolerance,
+    )
+    kmeans.train(points)
     distances, assignment = kmeans.assign(points)
-    return KMeansResult(assignment.astype(np.int32), centroids, float(distances.sum()))
+    return KMeansResult(
+        assignment.astype(np.int32), kmeans.centroids, float(distances.sum())
+    )

@@ -90,15 +90,15 @@ def _warp(master: Image.Image, rng: np.random.Generator) -> Image.Image:
 def _soil(glyph: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Puts a glyph in some ink on some paper, unevenly lit and grainy."""
     ink = np.asarray(glyph, np.float32) / 255
-    paper, contrast = rng.uniform(130, 255), rng.uniform(80, 130)
+    paper, contrast = rng.uniform(160, 255), rng.uniform(95, 150)
     picture = paper - contrast * ink + _slope(rng)
-    grain = rng.normal(0, 12, (SIDE // 2, SIDE // 2)).repeat(2, 0).repeat(2, 1)
+    grain = rng.normal(0, 10, (SIDE // 2, SIDE // 2)).repeat(2, 0).repeat(2, 1)
     steps = np.round((picture + grain).clip(0, 255) / _LEVELS)
     return Image.fromarray((steps * _LEVELS).clip(0, 255).astype(np.uint8))
 
 
 def _slope(rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Returns the light falling off to one side, shape `(SIDE, SIDE)`."""
-    across, down = rng.uniform(-30, 30, 2)
+    across, down = rng.uniform(-20, 20, 2)
     ramp = np.linspace(-1, 1, SIDE)
     return np.asarray(across * ramp + down * ramp[:, None], np.float64)

@@ -220,7 +220,9 @@ def test_losing_the_race_is_fine_only_if_the_other_is_complete(
 ) -> None:
     answers = iter([False, other_won])
     monkeypatch.setattr(glyphs, "is_complete", lambda _: next(answers))
-    expected = contextlib.nullcontext() if other_won else pytest.raises(OSError)
+    expected = (
+        contextlib.nullcontext() if other_won else pytest.raises(FileNotFoundError)
+    )
     with expected:
         glyphs._put_in_place(tmp_path / "gone", tmp_path / "glyphs", tmp_path / "stale")
 
