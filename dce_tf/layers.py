@@ -1,4 +1,4 @@
-"""The layer the method is named after."""
+"""The layer the method is named after, and one that prepares images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.applications import imagenet_utils
 
 
 @keras.saving.register_keras_serializable(package="dce_tf")
@@ -87,6 +88,34 @@ class DivideConquerEmbedding(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         return {**config, "units": self.units, "num_learners": self.num_learners}
+
+
+@keras.saving.register_keras_serializable(package="dce_tf")
+class ImageNetPreprocessing(keras.layers.Layer):
+    """Turns 0–255 RGB into what a network of `keras.applications` was trained on.
+
+    Args:
+        mode: `"caffe"` (BGR, mean subtracted), `"tf"` (−1 to 1) or `"torch"` (mean
+            subtracted, divided by the deviation).
+
+    Call arguments:
+        images: Float tensor of shape `(batch, height, width, 3)`, 0 to 255, RGB.
+
+    Returns:
+        Float tensor of the same shape.
+    """
+
+    def __init__(self, mode: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mode = mode
+
+    def call(self, images: Any) -> Any:
+        return imagenet_utils.preprocess_input(
+            images, data_format="channels_last", mode=self.mode
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mode": self.mode}
 
 
 def _unit_length(x: Any) -> Any:

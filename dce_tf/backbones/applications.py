@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import keras
-from keras.applications import imagenet_utils
 
 from dce_tf.backbones import BACKBONES
+from dce_tf.layers import ImageNetPreprocessing
 
 # How each module wants its pixels; those not named take 0–255 as they are.
 _MODES = {
@@ -25,34 +24,6 @@ _MODES = {
     "nasnet": "tf",
     "densenet": "torch",
 }
-
-
-@keras.saving.register_keras_serializable(package="dce_tf")
-class ImageNetPreprocessing(keras.layers.Layer):
-    """Turns 0–255 RGB into what a network of `keras.applications` was trained on.
-
-    Args:
-        mode: `"caffe"` (BGR, mean subtracted), `"tf"` (−1 to 1) or `"torch"` (mean
-            subtracted, divided by the deviation).
-
-    Call arguments:
-        images: Float tensor of shape `(batch, height, width, 3)`, 0 to 255, RGB.
-
-    Returns:
-        Float tensor of the same shape.
-    """
-
-    def __init__(self, mode: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.mode = mode
-
-    def call(self, images: Any) -> Any:
-        return imagenet_utils.preprocess_input(
-            images, data_format="channels_last", mode=self.mode
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mode": self.mode}
 
 
 def _factory(constructor: Callable[..., keras.Model]) -> Callable[..., keras.Model]:

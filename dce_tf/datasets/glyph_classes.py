@@ -185,6 +185,8 @@ def _is_plain(character: str) -> bool:
         unicodedata.category(character) in _CATEGORIES
         and unicodedata.normalize("NFKD", character) == character
         and bool(unicodedata.name(character, ""))
+        # Beyond lies Old Italic: Latin again, each stroke a little moved.
+        and ord(character) < 0x10000
     )
 
 

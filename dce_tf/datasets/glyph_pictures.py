@@ -1,7 +1,7 @@
 """Drawing one instance of a glyph class: a typeface, a small affine, some grime.
 
 The strengths are set so that the nearest neighbour in raw pixels is right in a
-quarter (Euclidean) to half (centred cosine) of the cases: readable, yet not solved.
+third (Euclidean) to six tenths (centred cosine) of the cases: readable, not solved.
 """
 
 from __future__ import annotations

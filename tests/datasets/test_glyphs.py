@@ -67,6 +67,7 @@ def test_classes_are_named_by_code_and_character() -> None:
     assert by_character()["A"].name == "U+0041 A"
     assert len({c.name for c in classes()}) == len(classes())
     assert all(unicodedata.category(c.character)[0] in "LNS" for c in classes())
+    assert not any("OLD ITALIC" in unicodedata.name(c.character) for c in classes())
 
 
 def test_no_typeface_draws_a_class_like_another_one() -> None:
@@ -254,10 +255,10 @@ def test_default_folder_is_the_users_cache(
     monkeypatch: pytest.MonkeyPatch,
     data_dir: str | None,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = Path(glyphs.read_glyphs(data_dir).train.paths[0])
     assert path.is_relative_to(tmp_path / "cache" / "dce_tf")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     path = Path(glyphs.read_glyphs(data_dir).train.paths[0])
     assert path.is_relative_to(tmp_path / "home" / ".cache" / "dce_tf")

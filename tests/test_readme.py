@@ -1,0 +1,44 @@
+"""The README does what it says."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import fakes
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_ci_runs_the_test_command() -> None:
+    command = re.search(r"pip install .*&& python -m pytest", README).group()
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert command.removeprefix("pip install ") in script
+
+
+@pytest.mark.slow
+def test_keras_example_runs(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) == 2
+    fakes.write_folder(tmp_path, num_classes=6, images_per_class=8)
+    space: dict = {}
+    for block in blocks:
+        exec(block.replace("DIR", str(tmp_path)), space)
+    images = np.zeros((8, 64, 64, 3), np.float32)
+    labels = np.repeat(np.arange(4), 2)[:, None]
+    space["plain"].fit(images, labels, batch_size=8, verbose=0)
+
+
+def test_every_flag_named_exists() -> None:
+    from absl import flags
+
+    from dce_tf import config
+
+    values = flags.FlagValues()
+    config.define_flags(values)
+    known = {*values, "help", "flagfile", "run", "json", "csv", "logdir"}
+    named = {name.replace("-", "_") for name in re.findall(r"--([a-z][a-z_-]+)", README)}
+    # Flags of git, pip and the like do not occur.
+    assert named - known == set()
