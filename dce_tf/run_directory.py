@@ -145,6 +145,22 @@ class RunDirectory:
                 "settings to resume it, another --exp beside it, or --overwrite."
             )
 
+    @property
+    def lock_file(self) -> Path:
+        """What a process that writes to the run holds; beside it, to survive it."""
+        return self.path.with_name(f".{self.path.name}.lock")
+
+    def is_running(self) -> bool:
+        """Returns whether a process writes to the run now."""
+        if not self.lock_file.is_file():
+            return False
+        with self.lock_file.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes from writing to this run.
@@ -155,8 +171,7 @@ class RunDirectory:
             ValueError: If another process holds it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.path.with_name(self.path.name + ".lock")
-        with lock.open("w") as file:
+        with self.lock_file.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

@@ -17,7 +17,9 @@ from dce_tf.config import Config
 from dce_tf.datasets import Images, Splits
 from dce_tf.export import export_saved_model
 from dce_tf.model import EmbeddingModel
-from dce_tf.reports import plots
+from dce_tf.reports.clusters import plot_clusters
+from dce_tf.reports.neighbours_sheet import plot_neighbours
+from dce_tf.reports.plots import plot_distances, plot_recall
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.run_directory import RunDirectory
@@ -91,7 +93,7 @@ def conclude(
     snapshot = take_snapshot(splits.query, splits.gallery, query, gallery, backend=config.backend)
     snapshot.save(snapshot_file(run, "after"))
     draw_plots(run, progress.history)
-    _draw_snapshots(run, splits, len(progress.history))
+    _draw_snapshots(run, splits, len(progress.history) - 1)
     _write_projector(run, splits.gallery, gallery)
     exported = export_saved_model(model, config.image_size, run.export) if config.export else None
     report = {
@@ -132,18 +134,18 @@ def environment() -> dict[str, Any]:
 
 def draw_plots(run: RunDirectory, history: list[dict[str, Any]]) -> None:
     """Draws recall over epochs and the clusters of all divisions."""
-    plots.plot_recall(history, run.plots / "recall.png")
+    plot_recall(history, run.plots / "recall.png")
     files = sorted(run.clusters.glob("epoch-*.npz"))
     memberships = {epoch_of(path): load_division(path).assignment for path in files}
     if memberships:
-        plots.plot_clusters(memberships, run.plots / "clusters.png")
+        plot_clusters(memberships, run.plots / "clusters.png")
 
 
 def _draw_snapshots(run: RunDirectory, splits: Splits, steps: int) -> None:
     before = Snapshot.load(snapshot_file(run, "before"))
     after = Snapshot.load(snapshot_file(run, "after"))
-    plots.plot_distances(before.distances, after.distances, run.plots / "distances.png")
-    sheet = plots.plot_neighbours(
+    plot_distances(before.distances, after.distances, run.plots / "distances.png")
+    sheet = plot_neighbours(
         before.neighbours_in(splits.query, splits.gallery),
         after.neighbours_in(splits.query, splits.gallery),
         run.plots / "neighbours.png",

@@ -33,7 +33,7 @@ class Summaries(keras.callbacks.Callback):
             rows = [f"| {k} | {v} |" for k, v in dataclasses.asdict(self._config).items()]
             table = "\n".join(["| setting | value |", "| --- | --- |", *rows])
             self._writer.text("settings", table, 0)
-        self._writer.scalars(epoch, scalars_of(logs))
+        self._writer.scalars(epoch + 1, scalars_of(logs))
         self._writer.flush()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,123 @@
+"""What there is to say of each run under a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.table import Table
+
+from dce_tf.errors import UsageError
+from dce_tf.run_directory import Metrics, RunDirectory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """One line of the table of runs.
+
+    Attributes:
+        run: The run's folder, relative to the one looked in.
+        dataset: Its data set.
+        clusters: K.
+        state: `done`, `running`, `stopped`, or `damaged` with what is wrong.
+        epochs: Epochs done, of all.
+        best_epoch: The epoch with the best recall@1 so far, counted from 1.
+        selected_on: The split it was selected on: `val` or `test`.
+        recall_at_1: recall@1 of that epoch on that split, 0 to 1.
+        map_at_r: MAP@R likewise.
+        test_recall_at_1: recall@1 on the test split at the end, 0 to 1.
+        test_map_at_r: MAP@R likewise.
+        seconds: What the epochs took.
+    """
+
+    run: str
+    dataset: str = ""
+    clusters: int | None = None
+    state: str = ""
+    epochs: str = ""
+    best_epoch: int | None = None
+    selected_on: str = ""
+    recall_at_1: float | None = None
+    map_at_r: float | None = None
+    test_recall_at_1: float | None = None
+    test_map_at_r: float | None = None
+    seconds: float | None = None
+
+
+def list_runs(folder: Path) -> list[RunSummary]:
+    """Finds the runs under a folder, the best first.
+
+    Raises:
+        ValueError: If the folder is not there or holds no run.
+    """
+    found = sorted(folder.rglob("config.json")) if folder.is_dir() else []
+    if not found:
+        raise ValueError(
+            f"{folder}: no runs here. Name the folder given as --log_dir, or train first."
+        )
+    runs = [_summarise(RunDirectory(path.parent), folder) for path in found]
+    return sorted(runs, key=lambda run: -1 if run.recall_at_1 is None else -run.recall_at_1)
+
+
+def _summarise(run: RunDirectory, folder: Path) -> RunSummary:
+    name = str(run.path.relative_to(folder))
+    try:
+        config, history, report = run.config(), run.metrics(), run.report()
+        best = _best(history)
+        after = report["after"] if report else {}
+        return RunSummary(
+            run=name,
+            dataset=config.dataset,
+            clusters=config.num_clusters,
+            state="done" if report else "running" if run.is_running() else "stopped",
+            epochs=f"{max(0, len(history) - 1)}/{config.num_epochs}",
+            best_epoch=best["epoch"] + 1 if best else None,
+            selected_on=best["evaluated_on"] if best else config.select_on,
+            recall_at_1=best.get("recall@1"),
+            map_at_r=best.get("map@r"),
+            test_recall_at_1=after.get("recall@1"),
+            test_map_at_r=after.get("map@r"),
+            seconds=sum(line.get("seconds", 0.0) for line in history),
+        )
+    except (json.JSONDecodeError, UsageError, KeyError, TypeError) as error:
+        return RunSummary(run=name, state=f"damaged: {error}")
+
+
+def _best(history: Iterable[Metrics]) -> Metrics:
+    scored = [line for line in history if line["epoch"] >= 0 and "recall@1" in line]
+    return max(scored, key=lambda line: line["recall@1"], default={})
+
+
+def as_csv(runs: Iterable[RunSummary]) -> Iterable[list[str]]:
+    """Returns a header and one row a run, as text."""
+    yield [field.name for field in dataclasses.fields(RunSummary)]
+    for run in runs:
+        yield ["" if value is None else str(value) for value in vars(run).values()]
+
+
+def as_table(runs: Iterable[RunSummary]) -> Table:
+    """Returns the runs as a table for the terminal."""
+    table = Table()
+    table.add_column("run", overflow="fold")
+    table.add_column("state", overflow="fold")
+    for heading in ("K", "epochs", "best", "on", "R@1", "MAP@R", "test R@1", "test MAP@R", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in runs:
+        scores = (run.recall_at_1, run.map_at_r, run.test_recall_at_1, run.test_map_at_r)
+        table.add_row(
+            run.run,
+            run.state,
+            _text(run.clusters),
+            run.epochs,
+            _text(run.best_epoch),
+            run.selected_on.upper() if run.selected_on == "test" else run.selected_on,
+            *("" if score is None else f"{score:.4f}" for score in scores),
+            "" if run.seconds is None else f"{run.seconds:.0f}",
+        )
+    return table
+
+
+def _text(value: int | None) -> str:
+    return "" if value is None else str(value)
