@@ -27,6 +27,8 @@ from dce_tf.registry import suggest
 DEFAULT_COMMAND = "train"
 RECIPES = Path(__file__).parent / "recipes"
 
+_ALIAS = "Alias for --"  # How absl's help of an alias begins.
+
 USAGE = """\
 Usage: python main.py [COMMAND] [--flag=value ...]
 
@@ -139,10 +141,10 @@ def _help(name: str, command: ModuleType, values: flags.FlagValues) -> str:
     lines = [f"python main.py {name} [--flag=value ...]", "", command.__doc__ or "", "Flags:"]
     aliases: dict[str, list[str]] = {}
     for flag in values:
-        original = getattr(values[flag], "original_name", values[flag].name)
-        if original != flag:
+        if values[flag].help.startswith(_ALIAS):
+            original = values[flag].help.removeprefix(_ALIAS).rstrip(".")
             aliases.setdefault(original, []).append(flag)
-    own = [flag for flag in values if not any(flag in names for names in aliases.values())]
+    own = [flag for flag in values if not values[flag].help.startswith(_ALIAS)]
     for flag in own:
         also = "".join(f" (also --{alias})" for alias in aliases.get(flag, []))
         lines += [f"  --{flag}={values[flag].default}{also}", f"      {values[flag].help}"]

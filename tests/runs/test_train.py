@@ -1,0 +1,239 @@
+"""Whole runs, on a tiny data set."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dce_tf import images
+from dce_tf.config import Config
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.outcome import load_best_model
+from dce_tf.runs.train import train
+from tests import fakes
+
+MAIN = Path(__file__).parents[2] / "main.py"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    return fakes.write_csv(root, num_classes=12, images_per_class=8)
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path) -> Config:
+    return Config(
+        dataset="csv",
+        data_dir=str(data),
+        log_dir=str(tmp_path / "log"),
+        backbone="small",
+        image_size=32,
+        embedding_dim=16,
+        num_clusters=2,
+        num_epochs=4,
+        full_embedding_epoch=2,
+        finetune_epoch=3,
+        batch_size=16,
+        backbone_lr=1e-3,
+        embedding_lr=1e-3,
+        val_fraction=0.3,
+    )
+
+
+def flags_of(config: Config) -> list[str]:
+    default = Config()
+    return [
+        f"--{name}={value}"
+        for name, value in dataclasses.asdict(config).items()
+        if value != getattr(default, name)
+    ]
+
+
+def numbers(run: RunDirectory) -> list[dict]:
+    """The metrics without those that tell the time."""
+    return [
+        {k: v for k, v in line.items() if "second" not in k} for line in run.metrics()
+    ]
+
+
+def test_run_leaves_what_the_contract_promises(config: Config) -> None:
+    report = train(config)
+    run = RunDirectory.of(config)
+    assert RunDirectory.opened(run.path).config() == config
+    lines = run.metrics()
+    assert [line["epoch"] for line in lines] == [-1, 0, 1, 2, 3]
+    stages = ["untrained", "divide", "divide", "full_embedding", "finetune"]
+    assert [line["stage"] for line in lines] == stages
+    for line in lines:
+        assert line["evaluated_on"] == "val"
+        for key in ("recall@1", "recall@8", "map@r", "r_precision", "nmi"):
+            assert 0 <= line[key] <= 1
+    for line in lines[1:]:
+        assert line["seconds"] > 0
+        assert line["images_per_second"] > 0
+    assert lines[1]["cluster_sizes"] and "kept" in lines[3]
+    assert report == run.report()
+    assert report["selected_on"] == "val"
+    assert 0 <= report["best_epoch"] <= 3
+    assert report["after"]["map@r"] > report["before"]["map@r"]
+    plots = {path.name for path in run.plots.glob("*.png")}
+    assert plots == {"recall.png", "clusters.png", "distances.png", "neighbours.png"}
+    assert sorted(path.name for path in run.clusters.iterdir()) == [
+        "epoch-0000.npz",
+        "epoch-0002.npz",
+    ]
+    assert (run.export / "1" / "saved_model.pb").is_file()
+    assert json.loads(run.bad_images_file.read_text()) == {}
+
+
+def test_export_gives_the_embedding_of_the_trainer(config: Config, data: Path) -> None:
+    train(dataclasses.replace(config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0))
+    run = RunDirectory.of(config)
+    path = next((data / "images").rglob("*.jpg")).read_bytes()
+    model = load_best_model(run)
+    expected = model(images.evaluation_image(images.decode(path), 32)[None])
+    served = tf.saved_model.load(run.export / "1").signatures["serving_default"]
+    got = served(image_bytes=tf.constant([path]))["embedding"]
+    assert float(tf.reduce_sum(got * expected)) >= 0.9999
+
+
+def test_finished_run_is_shown_not_overwritten(config: Config) -> None:
+    short = dataclasses.replace(config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0)
+    report = train(short)
+    before = {p: p.stat().st_mtime_ns for p in RunDirectory.of(short).path.rglob("*")}
+    assert train(short) == report
+    after = {p: p.stat().st_mtime_ns for p in RunDirectory.of(short).path.rglob("*")}
+    assert after == before
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ends the process's part of the run as Ctrl-C does."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_interrupted_run_ends_with_the_same_bits(config: Config, epoch: int) -> None:
+    settings = dataclasses.replace(
+        config, deterministic=True, miner="distance_weighted", dropout=0.2
+    )
+    whole = dataclasses.replace(settings, exp="whole")
+    report = train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, callbacks=[StopAfter(epoch)])
+    resumed = train(settings)
+    assert numbers(RunDirectory.of(settings)) == numbers(RunDirectory.of(whole))
+    assert resumed["after"] == report["after"]
+    one, other = (load_best_model(RunDirectory.of(c)) for c in (whole, settings))
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_process_is_resumed_by_the_same_command(
+    config: Config, how: signal.Signals
+) -> None:
+    settings = dataclasses.replace(config, deterministic=True)
+    run = RunDirectory.of(settings)
+    command = [sys.executable, MAIN, *flags_of(settings)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(run.metrics()) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, how)
+    _, err = process.communicate(timeout=60)
+    if how == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 130
+        assert "goes on from the last checkpoint" in err
+    assert run.report() is None
+    subprocess.run(command, check=True, capture_output=True)
+    whole = dataclasses.replace(settings, exp="whole")
+    train(whole)
+    assert numbers(run) == numbers(RunDirectory.of(whole))
+    assert run.report()["after"] == RunDirectory.of(whole).report()["after"]
+
+
+def test_selecting_on_test_says_so(config: Config, capsys: pytest.CaptureFixture) -> None:
+    report = train(
+        dataclasses.replace(config, val_fraction=0, select_on="test", export=False)
+    )
+    assert report["selected_on"] == "test"
+    assert report["export"] is None
+    assert {line["evaluated_on"] for line in RunDirectory.of(config).metrics()} == {"test"}
+    best = RunDirectory.of(config).metrics()[report["best_epoch"] + 1]
+    assert best["map@r"] == pytest.approx(report["after"]["map@r"], abs=1e-3)
+    assert "SELECTED ON TEST" in capsys.readouterr().out
+
+
+def test_users_callback_is_called_and_its_logs_are_kept(config: Config) -> None:
+    class Temperature(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+            logs["temperature"] = 20.0 + epoch
+
+    train(config, callbacks=[Temperature()])
+    lines = RunDirectory.of(config).metrics()
+    assert [line.get("temperature") for line in lines] == [None, 20, 21, 22, 23]
+
+
+def test_baseline_without_division(config: Config) -> None:
+    plain = dataclasses.replace(config, num_clusters=1)
+    report = train(plain)
+    assert report["after"]["map@r"] > report["before"]["map@r"]
+    assert RunDirectory.of(plain).metrics()[1]["cluster_sizes"] == [64]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_trains_and_exports(config: Config, precision: str) -> None:
+    try:
+        report = train(dataclasses.replace(config, mixed_precision=precision))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert report["after"]["map@r"] > report["before"]["map@r"]
+    assert (RunDirectory.of(config).path / report["export"]).is_dir()
+
+
+def test_broken_image_is_listed_and_left_out(config: Config, tmp_path: Path) -> None:
+    root = fakes.write_csv(tmp_path / "data", num_classes=12, images_per_class=8)
+    broken = sorted((root / "images" / "train").rglob("*.jpg"))[5]
+    broken.write_bytes(broken.read_bytes()[:100])
+    settings = dataclasses.replace(config, data_dir=str(root), num_epochs=1)
+    settings = dataclasses.replace(settings, full_embedding_epoch=0, finetune_epoch=0)
+    report = train(settings)
+    listed = json.loads(RunDirectory.of(settings).bad_images_file.read_text())
+    assert list(listed) == [str(broken)]
+    assert "1 of 192 images are broken" in report["warnings"][0]
+
+
+def test_too_many_broken_images_stop_the_run(config: Config, tmp_path: Path) -> None:
+    root = fakes.write_csv(tmp_path / "data", num_classes=12, images_per_class=8)
+    for path in sorted((root / "images" / "test").rglob("*.jpg"))[:5]:
+        path.write_text("no image")
+    settings = dataclasses.replace(
+        config, data_dir=str(root), num_epochs=1, full_embedding_epoch=0, finetune_epoch=0
+    )
+    with pytest.raises(ValueError, match=r"5 of 192 .* more than --max_bad_images=0.01"):
+        train(settings)
+    fakes.write_csv(root, num_classes=12, images_per_class=8)
+    assert train(settings)["warnings"] == [], "mended, the same command goes on"
