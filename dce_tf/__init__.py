@@ -1,0 +1,1 @@
+"""Divide and conquer the embedding space: deep metric learning for Keras 3."""

@@ -58,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words, verbose)
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        print(
+            "\nStopped. The same command goes on from the last checkpoint.",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:
         # Whoever read our output has seen enough.
@@ -85,7 +88,9 @@ def _run(words: list[str], verbose: bool) -> int:
         return 0
     words = [_negated(normalise(word), values) for word in words]
     arguments = values(["main.py", *words])[1:]
-    recipe = RECIPES / f"{values['dataset'].value}.flags" if "dataset" in values else None
+    recipe = (
+        RECIPES / f"{values['dataset'].value}.flags" if "dataset" in values else None
+    )
     if name == DEFAULT_COMMAND and recipe is not None and recipe.is_file():
         values.unparse_flags()
         values(["main.py", f"--flagfile={recipe}", *words])
@@ -138,7 +143,12 @@ def _command_list() -> str:
 
 
 def _help(name: str, command: ModuleType, values: flags.FlagValues) -> str:
-    lines = [f"python main.py {name} [--flag=value ...]", "", command.__doc__ or "", "Flags:"]
+    lines = [
+        f"python main.py {name} [--flag=value ...]",
+        "",
+        command.__doc__ or "",
+        "Flags:",
+    ]
     aliases: dict[str, list[str]] = {}
     for flag in values:
         if values[flag].help.startswith(_ALIAS):
@@ -147,7 +157,10 @@ def _help(name: str, command: ModuleType, values: flags.FlagValues) -> str:
     own = [flag for flag in values if not values[flag].help.startswith(_ALIAS)]
     for flag in own:
         also = "".join(f" (also --{alias})" for alias in aliases.get(flag, []))
-        lines += [f"  --{flag}={values[flag].default}{also}", f"      {values[flag].help}"]
+        lines += [
+            f"  --{flag}={values[flag].default}{also}",
+            f"      {values[flag].help}",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -71,7 +71,7 @@ class Config:
     )
     image_size: int = setting(
         224,
-        "Side of the square crop in pixels; the shorter side is scaled to 256/224 of it.",
+        "Side of the square crop, in pixels, of images scaled to 256/224 of it.",
         lowest=1,
     )
     augmentation: str = setting(
@@ -194,11 +194,12 @@ class Config:
                 f"The nearest that works is --embedding_dim={near * self.num_clusters}."
             )
         if self.batch_size % self.samples_per_class:
-            groups = max(2, round(self.batch_size / self.samples_per_class))
+            near = max(2, round(self.batch_size / self.samples_per_class))
+            near *= self.samples_per_class
             raise UsageError(
                 f"--batch_size={self.batch_size} must be a multiple of "
                 f"--samples_per_class={self.samples_per_class}. "
-                f"The nearest that works is --batch_size={groups * self.samples_per_class}."
+                f"The nearest that works is --batch_size={near}."
             )
         if self.batch_size < 2 * self.samples_per_class:
             raise UsageError(

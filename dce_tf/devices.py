@@ -22,8 +22,8 @@ def configure(config: Config) -> None:
     if config.cuda_device is not None and gpus:
         if config.cuda_device >= len(gpus):
             raise UsageError(
-                f"--cuda_device={config.cuda_device}: TensorFlow sees {len(gpus)} GPUs, "
-                f"numbered from 0. Use one below {len(gpus)}."
+                f"--cuda_device={config.cuda_device}: TensorFlow sees {len(gpus)} "
+                f"GPUs, numbered from 0. Use one below {len(gpus)}."
             )
         gpus = gpus[config.cuda_device : config.cuda_device + 1]
         tf.config.set_visible_devices(gpus, "GPU")
@@ -36,7 +36,7 @@ def configure(config: Config) -> None:
 
 
 def make_strategy() -> tf.distribute.Strategy:
-    """Returns `MirroredStrategy` over all visible GPUs, or one device where there are fewer than two."""
+    """Returns `MirroredStrategy` over all visible GPUs, or one device if there is one."""
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()

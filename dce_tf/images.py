@@ -92,7 +92,9 @@ def sample_crop(shape: Any, seed: Any) -> tuple[Any, Any]:
     draws = (_CROP_TRIES,)
     area = height * width * tf.random.stateless_uniform(draws, seeds[0], *_CROP_AREA)
     log_aspect = tf.math.log(tf.constant(_CROP_ASPECT))
-    aspect = tf.exp(tf.random.stateless_uniform(draws, seeds[1], *tf.unstack(log_aspect)))
+    aspect = tf.exp(
+        tf.random.stateless_uniform(draws, seeds[1], *tf.unstack(log_aspect))
+    )
     fallback_width = tf.minimum(width, height * _CROP_ASPECT[1])
     fallback_height = tf.minimum(height, width / _CROP_ASPECT[0])
     widths = tf.concat([tf.round(tf.sqrt(area * aspect)), [fallback_width]], 0)
@@ -102,7 +104,9 @@ def sample_crop(shape: Any, seed: Any) -> tuple[Any, Any]:
     chosen = tf.argmax(tf.cast(fits, tf.int32))
     extent = tf.maximum(tf.round(tf.stack([heights[chosen], widths[chosen]])), 1)
     free = tf.cast(shape, tf.float32) - extent
-    where = tf.where(chosen < _CROP_TRIES, tf.random.stateless_uniform((2,), seeds[2]), 0.5)
+    where = tf.where(
+        chosen < _CROP_TRIES, tf.random.stateless_uniform((2,), seeds[2]), 0.5
+    )
     offset = tf.minimum(tf.floor(where * (free + 1)), free)
     return tf.cast(offset, tf.int32), tf.cast(extent, tf.int32)
 

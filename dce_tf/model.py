@@ -51,6 +51,7 @@ class EmbeddingModel(keras.Model):
         self.pool = keras.layers.GlobalAveragePooling2D(dtype="float32")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
+        del input_shape
         if not self.embedding.built:
             self.embedding.build((None, self.backbone.output_shape[-1]))
         self.built = True
@@ -62,7 +63,9 @@ class EmbeddingModel(keras.Model):
 
     def embed(self, features: Any, learner: Any = None, training: bool = False) -> Any:
         """Returns the embedding of features."""
-        return self.embedding(self.dropout(features, training=training), learner=learner)
+        return self.embedding(
+            self.dropout(features, training=training), learner=learner
+        )
 
     def call(self, images: Any, learner: Any = None, training: bool = False) -> Any:
         return self.embed(self.features(images, training), learner, training)

@@ -36,7 +36,9 @@ def evaluation_dataset(
     def read(path: Any) -> Any:
         return images.evaluation_image(images.decode(tf.io.read_file(path)), image_size)
 
-    return _batched(_from_arrays(np.asarray(padded, object)), read, batch_size, num_workers)
+    return _batched(
+        _from_arrays(np.asarray(padded, object)), read, batch_size, num_workers
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,7 +116,9 @@ def _strings(paths: Sequence[str]) -> Any:
 
 def _from_arrays(*arrays: npt.NDArray[Any]) -> tf.data.Dataset:
     with tf.device("CPU:0"):
-        return tf.data.Dataset.from_tensor_slices(arrays if len(arrays) > 1 else arrays[0])
+        return tf.data.Dataset.from_tensor_slices(
+            arrays if len(arrays) > 1 else arrays[0]
+        )
 
 
 def _batched(
@@ -123,5 +127,7 @@ def _batched(
     dataset = elements.map(read, num_workers or tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(2)
     options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
     return dataset.with_options(options)

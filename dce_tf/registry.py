@@ -84,7 +84,8 @@ class Registry(Generic[T]):
             if option not in allowed:
                 raise UsageError(
                     f"{self.kind} {name!r} has no option {option!r}."
-                    f"{suggest(option, allowed)} Options: {', '.join(allowed) or 'none'}."
+                    f"{suggest(option, allowed)} "
+                    f"Options: {', '.join(allowed) or 'none'}."
                 )
         return name, options
 
@@ -118,21 +119,23 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UsageError: If `spec` is not of that form.
     """
-    problem = f"Expected `name` or `name(option=value)`, received {spec!r}."
     try:
         node = ast.parse(spec.strip(), mode="eval").body
-        if isinstance(node, ast.Name):
-            return node.id, {}
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.args or any(k.arg is None for k in node.keywords):
-                raise UsageError(f"{problem} Every value needs its option's name.")
-            options = {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
-            return node.func.id, options
-    except UsageError:
-        raise
-    except (SyntaxError, ValueError) as error:
-        raise UsageError(f"{problem} Text values need quotes.") from error
-    raise UsageError(problem)
+        call = ast.Call(node, [], []) if isinstance(node, ast.Name) else node
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Name)
+            and not call.args
+            and all(keyword.arg for keyword in call.keywords)
+        ):
+            options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+            return call.func.id, options
+    except (SyntaxError, ValueError):
+        pass
+    raise UsageError(
+        f"Expected `name` or `name(option=value)`, with text values in quotes; "
+        f"received {spec!r}."
+    )
 
 
 def import_siblings(package: str, path: Iterable[str]) -> None:

@@ -116,7 +116,9 @@ class RunDirectory:
         """Reads the report, or returns None while the run is not done."""
         if not self.report_file.is_file():
             return None
-        report: dict[str, Any] = json.loads(self.report_file.read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads(
+            self.report_file.read_text(encoding="utf-8")
+        )
         return report
 
     def write_report(self, report: dict[str, Any]) -> None:

@@ -134,7 +134,7 @@ def class_balanced_batches(
 def _draw_classes(
     num_classes: int, places: int, steps: int, rng: np.random.Generator
 ) -> tuple[Rows, Rows]:
-    """Draws the classes of each batch, and how many places each column of them takes."""
+    """Draws the classes of each batch, and how many places each column takes."""
     populations = np.full(steps, num_classes)
     if num_classes >= places:
         return _without_repeats(populations, places, rng), np.ones(places, np.int64)
@@ -145,7 +145,7 @@ def _draw_classes(
 
 
 def _draw_images(counts: Rows, wanted: int, rng: np.random.Generator) -> Rows:
-    """Draws `wanted` of each number of images, `(draws, wanted)`; repeats evenly if short."""
+    """Draws `wanted` out of each number of images; repeats evenly if short."""
     enough = counts >= wanted
     drawn = np.empty((len(counts), wanted), np.int64)
     drawn[enough] = _without_repeats(counts[enough], wanted, rng)

@@ -50,7 +50,10 @@ def test_help_of_train_names_defaults_and_reference_aliases(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--nb-cluster=4"], "Unknown command line flag 'nb_cluster'. Did you mean: nb_clusters"),
+        (
+            ["--nb-cluster=4"],
+            "Unknown command line flag 'nb_cluster'. Did you mean: nb_clusters",
+        ),
         (["--num_clusters=four"], "num_clusters=four"),
         (["trian"], "Unknown command 'trian'. Did you mean 'train'"),
         (["--dataset=inshp"], "Unknown dataset 'inshp'. Did you mean 'inshop'"),
@@ -58,7 +61,10 @@ def test_help_of_train_names_defaults_and_reference_aliases(
         (["--loss=margin(bta=1)"], "no option 'bta'. Did you mean 'beta'"),
         (["--miner=nearst"], "Unknown miner 'nearst'. Did you mean 'nearest'"),
         (["--backbone=resnet5"], "Unknown backbone 'resnet5'. Did you mean 'resnet50'"),
-        (["--backbone=no/such.keras"], "--backbone=no/such.keras: there is no such file"),
+        (
+            ["--backbone=no/such.keras"],
+            "--backbone=no/such.keras: there is no such file",
+        ),
         (["--embedding_dim=30", "--num_clusters=4"], "works is --embedding_dim=32"),
         (["--batch_size=30"], "nearest that works is --batch_size=32"),
         (["--finetune_epoch=1", "--full_embedding_epoch=3"], "must not be after"),

@@ -36,7 +36,11 @@ FLOORS = {
     "cli": 8,
 }
 NUMPY_ONLY = ("datasets", "clustering", "retrieval", "sampling")
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")
+FILES = sorted(
+    path
+    for path in PACKAGE.rglob("*.py")
+    if path.parent != PACKAGE or path.stem != "__init__"
+)
 
 
 def module(path: Path) -> str:

@@ -43,7 +43,9 @@ def test_damaged_data_is_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 201), (201, 300), (64, 64), (97, 500)])
-def test_evaluation_image_is_pils_resize_and_centre_crop(shape: tuple[int, int]) -> None:
+def test_evaluation_image_is_pils_resize_and_centre_crop(
+    shape: tuple[int, int],
+) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3)).astype(np.uint8)
     short = round(112 * 256 / 224)
     height, width = (int(short * side / min(shape)) for side in shape)

@@ -39,6 +39,8 @@ def test_every_flag_named_exists() -> None:
     values = flags.FlagValues()
     config.define_flags(values)
     known = {*values, "help", "flagfile", "run", "json", "csv", "logdir"}
-    named = {name.replace("-", "_") for name in re.findall(r"--([a-z][a-z_-]+)", README)}
+    named = {
+        name.replace("-", "_") for name in re.findall(r"--([a-z][a-z_-]+)", README)
+    }
     # Flags of git, pip and the like do not occur.
     assert named - known == set()

@@ -50,7 +50,9 @@ def test_metrics_are_a_line_an_epoch(config: Config) -> None:
 
 
 def test_opening_something_else_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not a run directory: it has no config.json"):
+    with pytest.raises(
+        ValueError, match=r"not a run directory: it has no config\.json"
+    ):
         RunDirectory.opened(tmp_path)
 
 

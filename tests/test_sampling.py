@@ -6,7 +6,9 @@ from dce_tf.sampling import class_balanced_batches, plan_epoch
 SETTINGS = {"batch_size": 20, "samples_per_class": 4}
 
 
-def draw(labels: np.ndarray, steps: int = 50, seed: int = 0, rows=None, **settings) -> np.ndarray:
+def draw(
+    labels: np.ndarray, steps: int = 50, seed: int = 0, rows=None, **settings
+) -> np.ndarray:
     rows = np.arange(len(labels)) if rows is None else rows
     return class_balanced_batches(
         labels.astype(np.int32),
@@ -75,7 +77,9 @@ def test_groups_must_fill_the_batch() -> None:
 
 def plan(assignment: np.ndarray, labels: np.ndarray, clusters: int, **settings):
     given = {"seed": 0, "epoch": 0, **SETTINGS, **settings}
-    return plan_epoch(labels.astype(np.int32), assignment.astype(np.int32), clusters, **given)
+    return plan_epoch(
+        labels.astype(np.int32), assignment.astype(np.int32), clusters, **given
+    )
 
 
 def test_clusters_take_turns_and_small_ones_start_over() -> None:

@@ -43,14 +43,17 @@ def _factory(constructor: Callable[..., keras.Model]) -> Callable[..., keras.Mod
 def _load(constructor: Callable[..., keras.Model], weights: str | None) -> keras.Model:
     name = constructor.__name__
     try:
-        return constructor(include_top=False, weights=weights, input_shape=(None, None, 3))
+        return constructor(
+            include_top=False, weights=weights, input_shape=(None, None, 3)
+        )
     except Exception as error:
         if weights is None:
             raise
         raise ValueError(
-            f"The weights {weights!r} of {name} cannot be had: {str(error).splitlines()[0]} "
-            "Keras downloads them once to ~/.keras/models: run on a machine with network "
-            "and copy that folder, or name a file: "
+            f"The weights {weights!r} of {name} cannot be had: "
+            f"{str(error).splitlines()[0]} Keras downloads them once to "
+            "~/.keras/models: copy that folder from a machine with network, or name a "
+            "file: "
             f"--backbone='{name.lower()}(weights=\"FILE.weights.h5\")', or start from "
             f"random: --backbone='{name.lower()}(weights=None)'."
         ) from error

@@ -49,7 +49,8 @@ def build_backbone(spec: str, *, pretrained: bool = True) -> keras.Model:
         len(shapes[0]) == 4 and shapes[0][-1] in (3, None) and len(shapes[1]) in (2, 4)
     ):
         raise ValueError(
-            f"--backbone={spec}: expected one input (batch, height, width, 3) and one "
-            f"output (batch, [height, width,] channels), found {shapes[0]} → {shapes[1]}."
+            f"--backbone={spec}: expected one input (batch, height, width, 3) and "
+            "one output (batch, [height, width,] channels), found "
+            f"{shapes[0]} → {shapes[1]}."
         )
     return model

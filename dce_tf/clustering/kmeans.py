@@ -65,8 +65,8 @@ def fit_kmeans(
     bad = np.count_nonzero(~np.isfinite(points).all(axis=1))
     if bad:
         raise ValueError(
-            f"The features of {bad} of {len(points)} images are not finite: the training "
-            "has diverged. Lower the learning rates."
+            f"The features of {bad} of {len(points)} images are not finite: the "
+            "training has diverged. Lower the learning rates."
         )
     # FAISS starts all of its own restarts (nredo) from the same k-means++ draw.
     seeds = np.random.default_rng(seed).integers(2**31, size=num_restarts)

@@ -1,0 +1,1 @@
+"""The commands of `python main.py`: one file each, found by its name."""

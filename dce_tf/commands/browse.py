@@ -18,7 +18,9 @@ from dce_tf.runs.listing import as_csv, as_table, list_runs
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of the command."""
     flags.DEFINE_bool("csv", False, "Print as CSV.", flag_values=values)
-    flags.DEFINE_bool("verbose", False, "Show tracebacks and warnings.", flag_values=values)
+    flags.DEFINE_bool(
+        "verbose", False, "Show tracebacks and warnings.", flag_values=values
+    )
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:

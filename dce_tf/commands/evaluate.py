@@ -11,12 +11,18 @@ from absl import flags
 
 from dce_tf import config as config_module
 from dce_tf import devices
-from dce_tf.runs.selecting import define_run_flag, opened_run
 from dce_tf.runs.loading import load_data
 from dce_tf.runs.outcome import build_evaluator, load_best_model
+from dce_tf.runs.selecting import define_run_flag, opened_run
 from dce_tf.training.display import Display
 
-_OVERRIDES = ("data_dir", "backend", "num_workers", "evaluation_batch_size", "cuda_device")
+_OVERRIDES = (
+    "data_dir",
+    "backend",
+    "num_workers",
+    "evaluation_batch_size",
+    "cuda_device",
+)
 
 
 def define_flags(values: flags.FlagValues) -> None:

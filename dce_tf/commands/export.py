@@ -7,9 +7,9 @@ from typing import Any
 
 from absl import flags
 
-from dce_tf.runs.selecting import define_run_flag, opened_run
 from dce_tf.export import export_saved_model
 from dce_tf.runs.outcome import load_best_model
+from dce_tf.runs.selecting import define_run_flag, opened_run
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -1,4 +1,4 @@
-"""Train an embedder, evaluate it, export it; goes on where the same command was stopped.
+"""Train an embedder, evaluate and export it; goes on where it was stopped.
 
 The settings of a data set's recipe, dce_tf/recipes/DATASET.flags, come first; flags on
 the command line win over them.

@@ -46,14 +46,16 @@ class ServedEmbedder(tf.Module):
         shape = (self._image_size, self._image_size, 3)
         with tf.device("CPU:0"):
             batch = tf.map_fn(
-                lambda data: images.evaluation_image(images.decode(data), self._image_size),
+                lambda data: images.evaluation_image(
+                    images.decode(data), self._image_size
+                ),
                 image_bytes,
                 fn_output_signature=tf.TensorSpec(shape, tf.float32),
             )
         return self.embed_images(batch)
 
     def embed_images(self, images: Any) -> dict[str, Any]:
-        """Embeds cropped images, float32 `(batch, image_size, image_size, 3)`, 0–255."""
+        """Embeds images cropped to the input size, float32, 0–255."""
         return {"embedding": self._model(images, training=False)}
 
 
@@ -82,5 +84,9 @@ def export_saved_model(model: EmbeddingModel, image_size: int, folder: Path) -> 
 
 def versions(folder: Path) -> list[int]:
     """Returns the versions exported to a folder so far, in rising order."""
-    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    names = (
+        [path.name for path in folder.iterdir() if path.is_dir()]
+        if folder.is_dir()
+        else []
+    )
     return sorted(int(name) for name in names if name.isdecimal())

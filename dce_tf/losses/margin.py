@@ -36,15 +36,20 @@ class MarginLoss(MetricLoss):
         self.beta = beta
         self.miner = MINERS.build(miner) if isinstance(miner, str) else miner
 
-    def call(self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None) -> Any:
+    def call(
+        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+    ) -> Any:
         del learner
         distances = pairwise_distances(embedding)
-        pairs = self.miner(tf.stop_gradient(distances), labels, embedding.shape[-1], seed)
+        pairs = self.miner(
+            tf.stop_gradient(distances), labels, embedding.shape[-1], seed
+        )
         positive = tf.nn.relu(distances - self.beta + self.alpha)
         negative = tf.nn.relu(self.beta - distances + self.alpha)
         total = tf.reduce_sum(pairs.positive * positive + pairs.negative * negative)
         active = tf.reduce_sum(
-            pairs.positive * _is_active(positive) + pairs.negative * _is_active(negative)
+            pairs.positive * _is_active(positive)
+            + pairs.negative * _is_active(negative)
         )
         return total / tf.maximum(active, 1)
 

@@ -23,4 +23,6 @@ class AllPairs:
         """Picks pairs; see `Miner`."""
         del embedding_dim, seed
         positive, negative = label_masks(labels)
-        return Pairs(tf.cast(positive, distances.dtype), tf.cast(negative, distances.dtype))
+        return Pairs(
+            tf.cast(positive, distances.dtype), tf.cast(negative, distances.dtype)
+        )

@@ -44,7 +44,9 @@ class DistanceWeighted:
         gumbel = -tf.math.log(-tf.math.log(uniform))
         keys = self.log_weights(distances, embedding_dim) + gumbel
         drawn = first_per_anchor(-keys, negative & (distances < self.loss_free), wanted)
-        return Pairs(tf.cast(positive, distances.dtype), tf.cast(drawn, distances.dtype))
+        return Pairs(
+            tf.cast(positive, distances.dtype), tf.cast(drawn, distances.dtype)
+        )
 
     def log_weights(self, distances: Any, embedding_dim: int) -> Any:
         """Returns −log q of each distance, with those below the cutoff raised to it."""

@@ -33,5 +33,9 @@ class NearestNegatives:
         del embedding_dim, seed
         positive, negative = label_masks(labels)
         wanted = tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)
-        chosen = first_per_anchor(distances, negative & (distances > self.cutoff), wanted)
-        return Pairs(tf.cast(positive, distances.dtype), tf.cast(chosen, distances.dtype))
+        chosen = first_per_anchor(
+            distances, negative & (distances > self.cutoff), wanted
+        )
+        return Pairs(
+            tf.cast(positive, distances.dtype), tf.cast(chosen, distances.dtype)
+        )

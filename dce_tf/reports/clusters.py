@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ def plot_clusters(memberships: Memberships, path: Path) -> None:
 def _draw_sizes(
     axes: Any, memberships: Memberships, epochs: list[int], num_clusters: int
 ) -> None:
-    sizes = np.stack([sizes_with_lone(memberships[epoch], num_clusters) for epoch in epochs])
+    sizes = np.stack(
+        [sizes_with_lone(memberships[epoch], num_clusters) for epoch in epochs]
+    )
     bottom = np.zeros(len(epochs))
     for cluster in range(num_clusters + 1):
         lone = cluster == num_clusters
@@ -56,7 +59,12 @@ def _draw_sizes(
     axes.set_xticks(range(len(epochs)), [str(epoch) for epoch in epochs])
     axes.set(title="Images a cluster", xlabel="epoch of the division", ylabel="images")
     tidy(axes)
-    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), ncols=1 + num_clusters // 12)
+    axes.legend(
+        fontsize=7,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        ncols=1 + num_clusters // 12,
+    )
 
 
 def sizes_with_lone(
@@ -79,11 +87,15 @@ def _draw_flow(
         for cluster in range(num_clusters + 1):
             shade = "#dddddd" if cluster == num_clusters else colour(cluster)
             axes.bar(place, sizes[cluster], 2 * BAR, bottoms[cluster], color=shade)
-    for place, (old, new) in enumerate(zip(epochs, epochs[1:], strict=False)):
-        _draw_ribbons(axes, place, memberships[old], memberships[new], num_clusters, gap)
+    for place, (old, new) in enumerate(itertools.pairwise(epochs)):
+        _draw_ribbons(
+            axes, place, memberships[old], memberships[new], num_clusters, gap
+        )
     axes.set_xticks(range(len(epochs)), [str(epoch) for epoch in epochs])
     axes.set_yticks([])
-    axes.set(title="Where the images of each cluster went", xlabel="epoch of the division")
+    axes.set(
+        title="Where the images of each cluster went", xlabel="epoch of the division"
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
@@ -114,13 +126,14 @@ def _draw_ribbons(
         count = flow[source, target]
         a, b = leaving[source], arriving[target]
         corners = [
-            (left, a), (middle, a), (middle, b), (right, b),
-            (right, b + count), (middle, b + count), (middle, a + count), (left, a + count),
-            (left, a),
+            (left, a), (middle, a), (middle, b), (right, b), (right, b + count),
+            (middle, b + count), (middle, a + count), (left, a + count), (left, a),
         ]  # fmt: skip
         curve = [Outline.CURVE4] * 3
         codes = [Outline.MOVETO, *curve, Outline.LINETO, *curve, Outline.CLOSEPOLY]
         shade = "#bbbbbb" if source == num_clusters else colour(int(source))
-        axes.add_patch(PathPatch(Outline(corners, codes), fc=shade, ec="none", alpha=0.35))
+        axes.add_patch(
+            PathPatch(Outline(corners, codes), fc=shade, ec="none", alpha=0.35)
+        )
         leaving[source] += count
         arriving[target] += count

@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 from dce_tf.files import replacing
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#555555")
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8C510A",
+    "#555555",
+)
 
 
 def colour(number: int) -> str:

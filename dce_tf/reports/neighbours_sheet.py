@@ -56,11 +56,19 @@ def plot_neighbours(
         _show(tile, after.query_paths[row], "#444444", "solid")
         if not row:
             tile.set_title("query", fontsize=9)
-        for start, title, found in ((2, "before training", before), (3 + k, "after", after)):
+        for start, title, found in (
+            (2, "before training", before),
+            (3 + k, "after", after),
+        ):
             for place, neighbour in enumerate(found.neighbour_paths[row]):
                 tile = figure.add_subplot(grid[row, start + place])
                 right = bool(found.right[row, place])
-                _show(tile, neighbour, RIGHT if right else WRONG, "solid" if right else (0, (3, 2)))
+                _show(
+                    tile,
+                    neighbour,
+                    RIGHT if right else WRONG,
+                    "solid" if right else (0, (3, 2)),
+                )
                 _mark(tile, right)
                 if not row and not place:
                     tile.set_title(title, fontsize=9, loc="left")
@@ -85,5 +93,9 @@ def _mark(tile: Any, right: bool) -> None:
         va="bottom",
         fontsize=8,
         color="white",
-        bbox={"boxstyle": "round,pad=0.15", "fc": RIGHT if right else WRONG, "ec": "none"},
+        bbox={
+            "boxstyle": "round,pad=0.15",
+            "fc": RIGHT if right else WRONG,
+            "ec": "none",
+        },
     )

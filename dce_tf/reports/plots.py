@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.ticker import MaxNLocator
 
 from dce_tf.reports.figures import colour, new_figure, save, tidy
 
@@ -28,21 +29,29 @@ def plot_recall(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes = figure.add_subplot()
     _shade_stages(axes, history)
     epochs = [line["epoch"] + 1 for line in scored]
-    keys = [key for key in scored[-1] if key.startswith("recall@") or key in ("map@r", "nmi")]
+    keys = [
+        key
+        for key in scored[-1]
+        if key.startswith("recall@") or key in ("map@r", "nmi")
+    ]
     for number, key in enumerate(keys):
         values = [line.get(key, np.nan) for line in scored]
         axes.plot(epochs, values, "o-", markersize=3, color=colour(number), label=key)
     best = max(scored[1:] or scored, key=lambda line: line["recall@1"])
     axes.plot(best["epoch"] + 1, best["recall@1"], "*", markersize=14, color=colour(0))
     split = scored[-1].get("evaluated_on", "val")
-    note = "TEST, on which the best epoch was selected" if split == "test" else "validation classes"
+    note = (
+        "TEST, on which the best epoch was selected"
+        if split == "test"
+        else "validation classes"
+    )
     axes.set(
         title=f"Scores on the {note}",
         xlabel="epochs trained",
         ylabel="score",
         ylim=(0, 1.02),
     )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(axes)
     axes.legend(fontsize=8, ncols=2, loc="lower right")
     save(figure, path)
@@ -54,7 +63,12 @@ def _shade_stages(axes: Any, history: Sequence[Mapping[str, Any]]) -> None:
         if epochs:
             axes.axvspan(min(epochs) - 0.5, max(epochs) + 0.5, color=shade, zorder=0)
             axes.text(
-                min(epochs) - 0.45, 1.0, stage.replace("_", " "), fontsize=8, va="top", color="#666"
+                min(epochs) - 0.45,
+                1.0,
+                stage.replace("_", " "),
+                fontsize=8,
+                va="top",
+                color="#666",
             )
 
 
@@ -73,9 +87,19 @@ def plot_distances(
     figure = new_figure(7.5, 4)
     bins = np.linspace(0, 2, 81)
     above, below = figure.subplots(2, 1, sharex=True)
-    for axes, title, kinds in ((above, "before training", before), (below, "after", after)):
+    for axes, title, kinds in (
+        (above, "before training", before),
+        (below, "after", after),
+    ):
         for number, (kind, distances) in enumerate(kinds.items()):
-            axes.hist(distances, bins, density=True, alpha=0.55, color=colour(number), label=kind)
+            axes.hist(
+                distances,
+                bins,
+                density=True,
+                alpha=0.55,
+                color=colour(number),
+                label=kind,
+            )
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_ylabel("density")
         tidy(axes)

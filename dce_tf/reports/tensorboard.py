@@ -56,7 +56,9 @@ class TensorBoardWriter:
         shown = {key: value for key, value in settings.items() if value is not None}
         metrics = [hparams.Metric(tag) for tag in scores]
         with self._writer.as_default(0):
-            hparams.hparams_config(hparams=[hparams.HParam(key) for key in shown], metrics=metrics)
+            hparams.hparams_config(
+                hparams=[hparams.HParam(key) for key in shown], metrics=metrics
+            )
             hparams.hparams(shown)
             for tag, value in scores.items():
                 tf.summary.scalar(tag, value)

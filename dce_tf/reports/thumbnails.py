@@ -23,7 +23,9 @@ def read_thumbnail(path: str, size: int) -> Picture:
     """
     try:
         with Image.open(path) as image:
-            picture = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (size, size))
+            picture = ImageOps.fit(
+                ImageOps.exif_transpose(image).convert("RGB"), (size, size)
+            )
     except (OSError, ValueError):
         picture = Image.new("RGB", (size, size), (190, 190, 190))
         draw = ImageDraw.Draw(picture)

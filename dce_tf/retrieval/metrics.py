@@ -107,6 +107,10 @@ def clustering_nmi(
     """
     num_classes = len(np.unique(labels))
     result = fit_kmeans(
-        embeddings, num_classes, seed=seed, num_iterations=num_iterations, backend=backend
+        embeddings,
+        num_classes,
+        seed=seed,
+        num_iterations=num_iterations,
+        backend=backend,
     )
     return normalized_mutual_information(result.assignment, labels)

@@ -27,7 +27,11 @@ class Bookkeeping(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, trainer: Trainer, run: RunDirectory, checkpoints: Checkpoints, progress: Progress
+        self,
+        trainer: Trainer,
+        run: RunDirectory,
+        checkpoints: Checkpoints,
+        progress: Progress,
     ) -> None:
         super().__init__()
         self._trainer = trainer
@@ -41,7 +45,9 @@ class Bookkeeping(keras.callbacks.Callback):
         logs["seconds"] = sum(v for k, v in logs.items() if k.startswith("seconds_"))
         progress = self.progress
         score = logs.get(SELECTED_BY)
-        if score is not None and (progress.best_score is None or score > progress.best_score):
+        if score is not None and (
+            progress.best_score is None or score > progress.best_score
+        ):
             progress.best_epoch, progress.best_score = epoch, score
             self._checkpoints.save_best(self._trainer.model)
         self.store(epoch, logs)
@@ -57,4 +63,8 @@ class Bookkeeping(keras.callbacks.Callback):
 
 def stateful_variables(trainer: Trainer) -> Sequence[Any]:
     """Returns every variable that the next step depends on, in an order that stays."""
-    return [*trainer.model.variables, *trainer.loss.variables, *trainer.optimizer.variables]
+    return [
+        *trainer.model.variables,
+        *trainer.loss.variables,
+        *trainer.optimizer.variables,
+    ]

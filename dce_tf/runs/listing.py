@@ -55,10 +55,12 @@ def list_runs(folder: Path) -> list[RunSummary]:
     found = sorted(folder.rglob("config.json")) if folder.is_dir() else []
     if not found:
         raise ValueError(
-            f"{folder}: no runs here. Name the folder given as --log_dir, or train first."
+            f"{folder}: no runs here. Name the folder given as --log_dir, or train."
         )
     runs = [_summarise(RunDirectory(path.parent), folder) for path in found]
-    return sorted(runs, key=lambda run: -1 if run.recall_at_1 is None else -run.recall_at_1)
+    return sorted(
+        runs, key=lambda run: -1 if run.recall_at_1 is None else -run.recall_at_1
+    )
 
 
 def _summarise(run: RunDirectory, folder: Path) -> RunSummary:
@@ -102,10 +104,25 @@ def as_table(runs: Iterable[RunSummary]) -> Table:
     table = Table()
     table.add_column("run", overflow="fold")
     table.add_column("state", overflow="fold")
-    for heading in ("K", "epochs", "best", "on", "R@1", "MAP@R", "test R@1", "test MAP@R", "seconds"):
+    for heading in (
+        "K",
+        "epochs",
+        "best",
+        "on",
+        "R@1",
+        "MAP@R",
+        "test R@1",
+        "test MAP@R",
+        "seconds",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     for run in runs:
-        scores = (run.recall_at_1, run.map_at_r, run.test_recall_at_1, run.test_map_at_r)
+        scores = (
+            run.recall_at_1,
+            run.map_at_r,
+            run.test_recall_at_1,
+            run.test_map_at_r,
+        )
         table.add_row(
             run.run,
             run.state,

@@ -40,10 +40,14 @@ def load_data(config: Config, run: RunDirectory, display: Display) -> Splits:
     if config.select_on == "val" and splits.val is None:
         if not config.val_fraction:
             raise ValueError(
-                "--val_fraction=0 and no validation split in the data: nothing to choose "
-                "the best epoch on. Give a fraction, or --select_on=test."
+                "--val_fraction=0 and no validation split in the data: nothing to "
+                "choose the best epoch on. Give a fraction, or --select_on=test."
             )
-        train, val = hold_out_classes(splits.train, config.val_fraction, config.random_seed)
+        train: Images
+        val: Images | None
+        train, val = hold_out_classes(
+            splits.train, config.val_fraction, config.random_seed
+        )
     else:
         train, val = splits.train, splits.val
     _check_trainable(train, config)
@@ -81,8 +85,8 @@ def _without_broken(
     )
     if len(broken) > limit:
         raise ValueError(
-            f"{text} That is more than --max_bad_images={config.max_bad_images} allows. "
-            "Check --data_dir, mend them, or raise the limit."
+            f"{text} That is more than --max_bad_images={config.max_bad_images} "
+            "allows. Check --data_dir, mend them, or raise the limit."
         )
     display.note(f"Warning: {text} They are left out.")
     query = splits.query.keep(_sound_rows(splits.query, broken))
@@ -119,6 +123,6 @@ def _check_trainable(train: Images, config: Config) -> None:
         )
     if config.num_clusters > pairs // 2:
         raise ValueError(
-            f"--num_clusters={config.num_clusters} is too many for {pairs} classes with "
-            f"two images or more: a cluster needs two. Use at most {pairs // 2}."
+            f"--num_clusters={config.num_clusters} is too many for {pairs} classes "
+            f"with two images or more: a cluster needs two. Use at most {pairs // 2}."
         )

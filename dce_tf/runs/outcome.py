@@ -89,13 +89,21 @@ def conclude(
     """
     model = load_best_model(run)
     evaluator = build_evaluator(model, config, splits, display)
-    after, query, gallery = evaluator.evaluate(splits.query, splits.gallery, "test, best epoch")
-    snapshot = take_snapshot(splits.query, splits.gallery, query, gallery, backend=config.backend)
+    after, query, gallery = evaluator.evaluate(
+        splits.query, splits.gallery, "test, best epoch"
+    )
+    snapshot = take_snapshot(
+        splits.query, splits.gallery, query, gallery, backend=config.backend
+    )
     snapshot.save(snapshot_file(run, "after"))
     draw_plots(run, progress.history)
     _draw_snapshots(run, splits, len(progress.history) - 1)
     _write_projector(run, splits.gallery, gallery)
-    exported = export_saved_model(model, config.image_size, run.export) if config.export else None
+    exported = (
+        export_saved_model(model, config.image_size, run.export)
+        if config.export
+        else None
+    )
     report = {
         "before": progress.before,
         "after": after,
@@ -187,7 +195,9 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
     for key, after in report["after"].items():
         table.add_row(key, f"{report['before'][key]:.4f}", f"{after:.4f}")
     display.console.print(table)
-    display.note(f"Run directory: {run.path} (trained for {format_seconds(report['seconds'])})")
+    display.note(
+        f"Run directory: {run.path} (trained for {format_seconds(report['seconds'])})"
+    )
     display.note("Try next:")
     display.note(f"  python main.py evaluate --run={run.path}")
     display.note(f"  python main.py browse {run.path.parent.parent}")

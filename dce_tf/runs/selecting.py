@@ -14,7 +14,9 @@ from dce_tf.run_directory import RunDirectory
 def define_run_flag(values: flags.FlagValues) -> None:
     """Defines `--run`, and `--verbose`, which every command has."""
     flags.DEFINE_string("run", None, "The run directory.", flag_values=values)
-    flags.DEFINE_bool("verbose", False, "Show tracebacks and warnings.", flag_values=values)
+    flags.DEFINE_bool(
+        "verbose", False, "Show tracebacks and warnings.", flag_values=values
+    )
 
 
 def opened_run(settings: Mapping[str, Any], arguments: Sequence[str]) -> RunDirectory:
@@ -26,5 +28,7 @@ def opened_run(settings: Mapping[str, Any], arguments: Sequence[str]) -> RunDire
     """
     named = [*([settings["run"]] if settings["run"] else []), *arguments]
     if len(named) != 1:
-        raise UsageError(f"Expected one run directory, as --run=DIR; received {len(named)}.")
+        raise UsageError(
+            f"Expected one run directory, as --run=DIR; received {len(named)}."
+        )
     return RunDirectory.opened(named[0])

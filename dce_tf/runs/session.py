@@ -100,7 +100,9 @@ def build_session(
         loss = LOSSES.build(config.loss, miner=MINERS.build(config.miner))
         groups = [
             ParameterGroup(
-                model.backbone.trainable_variables, config.backbone_lr, config.backbone_wd
+                model.backbone.trainable_variables,
+                config.backbone_lr,
+                config.backbone_wd,
             ),
             ParameterGroup(
                 [*model.embedding.trainable_variables, *loss.trainable_variables],
@@ -139,7 +141,10 @@ def build_session(
         display=display,
     )
     return Session(
-        trainer, extractor, _recluster(config, schedule, splits, run, trainer, extractor, display), evaluator
+        trainer,
+        extractor,
+        _recluster(config, schedule, splits, run, trainer, extractor, display),
+        evaluator,
     )
 
 

@@ -55,7 +55,9 @@ class Snapshot:
         """Returns the files behind the rows, for a picture of them."""
         return Neighbours(
             tuple(query.paths[row] for row in self.queries),
-            tuple(tuple(gallery.paths[row] for row in rows) for rows in self.neighbours),
+            tuple(
+                tuple(gallery.paths[row] for row in rows) for rows in self.neighbours
+            ),
             self.right,
         )
 
@@ -91,7 +93,9 @@ def take_snapshot(
         seed: Decides which queries and pairs.
     """
     rng = np.random.default_rng(seed)
-    queries = np.sort(rng.choice(len(query), min(NUM_QUERIES, len(query)), replace=False))
+    queries = np.sort(
+        rng.choice(len(query), min(NUM_QUERIES, len(query)), replace=False)
+    )
     # A fixed query may itself lie in the gallery: search one more and take it out.
     itself = gallery is query
     blocks = search_blocks(

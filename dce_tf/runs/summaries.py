@@ -30,7 +30,9 @@ class Summaries(keras.callbacks.Callback):
     def write_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes the logs of an epoch."""
         if epoch == -1:
-            rows = [f"| {k} | {v} |" for k, v in dataclasses.asdict(self._config).items()]
+            rows = [
+                f"| {k} | {v} |" for k, v in dataclasses.asdict(self._config).items()
+            ]
             table = "\n".join(["| setting | value |", "| --- | --- |", *rows])
             self._writer.text("settings", table, 0)
         self._writer.scalars(epoch + 1, scalars_of(logs))
@@ -58,7 +60,10 @@ def scalars_of(logs: dict[str, Any]) -> dict[str, float]:
         if key in _NOT_SCALARS or value is None:
             continue
         if isinstance(value, list):
-            group = {"learner_losses": "loss/learner", "cluster_sizes": "cluster_size/cluster"}
+            group = {
+                "learner_losses": "loss/learner",
+                "cluster_sizes": "cluster_size/cluster",
+            }
             for learner, part in enumerate(value):
                 if part is not None:
                     scalars[f"{group.get(key, key)}_{learner}"] = part

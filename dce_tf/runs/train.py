@@ -11,17 +11,17 @@ import keras
 from dce_tf import devices
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
 from dce_tf.runs.loading import load_data, selection_split
 from dce_tf.runs.outcome import conclude, show_report
-from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.session import Session, build_session, check
 from dce_tf.runs.snapshot import snapshot_file, take_snapshot
-from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
+from dce_tf.runs.summaries import Summaries
 from dce_tf.training.checkpoints import Checkpoints, Progress
 from dce_tf.training.display import Display, EpochLines, ProgressBar
 from dce_tf.training.evaluation import Evaluate
 from dce_tf.training.schedule import Schedule
-from dce_tf.runs.summaries import Summaries
 
 
 def train(
@@ -90,7 +90,15 @@ def _train(
     with contextlib.closing(bar), contextlib.closing(summaries):
         session.trainer.fit(
             schedule,
-            [session.recluster, bar, evaluate, *callbacks, keeper, summaries, EpochLines(display)],
+            [
+                session.recluster,
+                bar,
+                evaluate,
+                *callbacks,
+                keeper,
+                summaries,
+                EpochLines(display),
+            ],
             first_epoch=keeper.progress.epoch + 1,
         )
     return conclude(config, splits, run, keeper.progress, display)
@@ -107,11 +115,15 @@ def _evaluate_untrained(
     before, query, gallery = session.evaluator.evaluate(
         splits.query, splits.gallery, "test, untrained"
     )
-    take_snapshot(splits.query, splits.gallery, query, gallery, backend=config.backend).save(
-        snapshot_file(run, "before")
-    )
+    take_snapshot(
+        splits.query, splits.gallery, query, gallery, backend=config.backend
+    ).save(snapshot_file(run, "before"))
     keeper.progress.before = before
-    scores = evaluate.scores() if config.select_on == "val" else {"evaluated_on": "test", **before}
+    scores = (
+        evaluate.scores()
+        if config.select_on == "val"
+        else {"evaluated_on": "test", **before}
+    )
     seconds = scores.pop("seconds_evaluate", 0.0)
     keeper.store(-1, {"stage": "untrained", **scores, "seconds": seconds})
 

@@ -1,0 +1,1 @@
+"""The training loop and the callbacks around it; no settings, no flags."""

@@ -99,7 +99,8 @@ class Checkpoints:
         if files:
             raise ValueError(
                 f"None of the checkpoints in {self.folder} can be read: "
-                f"{', '.join(path.name for path in files)}. Start anew with --overwrite."
+                f"{', '.join(path.name for path in files)}. "
+                "Start anew with --overwrite."
             )
         return None
 

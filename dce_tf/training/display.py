@@ -9,7 +9,13 @@ from typing import Any
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 LINE_SECONDS = 30.0  # Between two plain lines about the same task.
 
@@ -53,13 +59,17 @@ class Display:
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(name, total=total, note="")
-            yield lambda done, note="": progress.update(task, completed=done, note=note)
+
+            def update(done: int, note: str) -> None:
+                progress.update(task, completed=done, note=note)
+
+            yield update
 
 
 def _plain_lines(note: Callable[[str], None], name: str, total: int) -> Update:
     started = last = time.monotonic()
 
-    def update(done: int, text: str = "") -> None:
+    def update(done: int, text: str) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= LINE_SECONDS and done < total:
@@ -100,7 +110,9 @@ class ProgressBar(keras.callbacks.Callback):
         self._name = f"epoch {epoch + 1}/{self.params['epochs']} {stage}".strip()
         self._started = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Moves the bar."""
         logs = logs or {}
         if self._update is None:
@@ -111,6 +123,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Closes the bar."""
+        del epoch, logs
         self.close()
 
     def close(self) -> None:
@@ -133,8 +146,14 @@ class EpochLines(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Prints the epoch's metrics."""
         logs = logs or {}
-        parts = [f"epoch {epoch + 1}/{self.params['epochs']}", logs["stage"], f"loss {logs['loss']:.4f}"]
-        parts += [f"{key} {logs[key]:.4f}" for key in ("recall@1", "map@r") if key in logs]
+        parts = [
+            f"epoch {epoch + 1}/{self.params['epochs']}",
+            logs["stage"],
+            f"loss {logs['loss']:.4f}",
+        ]
+        parts += [
+            f"{key} {logs[key]:.4f}" for key in ("recall@1", "map@r") if key in logs
+        ]
         if "evaluated_on" in logs:
             parts[-1] += f" ({logs['evaluated_on']})"
         if logs.get("kept") is not None:

@@ -46,7 +46,9 @@ class Evaluator:
     def embed(self, images: Images, name: str = "embedding") -> Embeddings:
         """Returns the embeddings of a split, float32 `(num_images, embedding_dim)`."""
         with self._display.task(name, len(images)) as update:
-            return self.extractor.embeddings(images.paths, lambda done: update(done, ""))
+            return self.extractor.embeddings(
+                images.paths, lambda done: update(done, "")
+            )
 
     def evaluate(
         self, query: Images, gallery: Images, name: str = "evaluation"
@@ -76,7 +78,9 @@ class Evaluator:
         if gallery is not query:
             everything = np.concatenate([found, among])
             labels = np.concatenate([query.labels, gallery.labels])
-        metrics["nmi"] = clustering_nmi(everything, labels, seed=self.seed, backend=self.backend)
+        metrics["nmi"] = clustering_nmi(
+            everything, labels, seed=self.seed, backend=self.backend
+        )
         return metrics, found, among
 
 
@@ -92,7 +96,12 @@ class Evaluate(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, evaluator: Evaluator, query: Images, gallery: Images, split: str, every: int = 1
+        self,
+        evaluator: Evaluator,
+        query: Images,
+        gallery: Images,
+        split: str,
+        every: int = 1,
     ) -> None:
         super().__init__()
         self._evaluator = evaluator
@@ -109,7 +118,7 @@ class Evaluate(keras.callbacks.Callback):
         logs.update(self.scores())
 
     def scores(self) -> dict[str, Any]:
-        """Returns the metrics of the model as it is, with what they were measured on."""
+        """Returns the metrics of the model as it is, and the split they are of."""
         started = time.perf_counter()
         metrics, _, _ = self._evaluator.evaluate(self._query, self._gallery)
         return {

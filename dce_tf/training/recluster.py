@@ -17,7 +17,7 @@ from dce_tf.training.schedule import Schedule
 
 
 class Recluster(keras.callbacks.Callback):
-    """Divides the training images anew every few epochs, and delivers each epoch's data.
+    """Divides the training images every few epochs; delivers the data of each epoch.
 
     At the beginning of an epoch for which the schedule asks for it, the features of all
     training images are clustered with k-means and the clusters matched to those of the
@@ -34,7 +34,7 @@ class Recluster(keras.callbacks.Callback):
             the epoch; builds pipelines and hands them to the trainer.
         seed: With the epoch, decides where k-means starts.
         folder: Where each division is stored, one file an epoch; None stores nothing.
-        **kmeans: Passed on to `clustering.divide`: backend, num_iterations, num_restarts.
+        **kmeans: Of `clustering.fit_kmeans`: backend, num_iterations, num_restarts.
     """
 
     def __init__(

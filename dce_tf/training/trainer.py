@@ -136,7 +136,9 @@ class Trainer:
         logs["loss"] = loss
         trained = totals[1] > 0
         if not stage.whole_embedding and self.num_learners > 1:
-            losses = np.divide(totals[0], totals[1], where=trained, out=np.zeros_like(totals[0]))
+            losses = np.divide(
+                totals[0], totals[1], where=trained, out=np.zeros_like(totals[0])
+            )
             logs["learner_losses"] = [
                 float(value) if there else None
                 for value, there in zip(losses, trained, strict=True)
@@ -153,7 +155,9 @@ class Trainer:
 
     def _make_call(self, whole: bool) -> Any:
         def step(images: Any, labels: Any, learner: Any, number: Any) -> Any:
-            return self._train_step(images, labels, None if whole else learner[0], number)
+            return self._train_step(
+                images, labels, None if whole else learner[0], number
+            )
 
         replica_step = tf.function(step, jit_compile=True) if self._jit else step
 

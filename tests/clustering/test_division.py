@@ -5,7 +5,17 @@ from dce_tf.clustering import Division, divide, whole_division
 
 # Two directions, two classes in each, and one image far from its class.
 FEATURES = np.array(
-    [[1, 0], [1, 0.01], [1, 0.02], [1, 0.03], [0, 1], [0.01, 1], [0.02, 1], [0.03, 1], [0.04, 1]],
+    [
+        [1, 0],
+        [1, 0.01],
+        [1, 0.02],
+        [1, 0.03],
+        [0, 1],
+        [0.01, 1],
+        [0.02, 1],
+        [0.03, 1],
+        [0.04, 1],
+    ],
     np.float32,
 )
 LABELS = np.array([0, 0, 1, 1, 2, 2, 3, 3, 0], np.int32)

@@ -5,11 +5,15 @@ from sklearn.cluster import KMeans
 from dce_tf.clustering import fit_kmeans
 
 
-def blobs(seed: int = 0, groups: int = 5, each: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def blobs(
+    seed: int = 0, groups: int = 5, each: int = 40
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(groups), each)
     centres = rng.normal(size=(groups, 8)) * 5
-    return (centres[labels] + rng.normal(size=(len(labels), 8))).astype(np.float32), labels
+    return (centres[labels] + rng.normal(size=(len(labels), 8))).astype(
+        np.float32
+    ), labels
 
 
 def test_every_point_goes_to_its_nearest_centroid() -> None:
@@ -31,7 +35,9 @@ def test_all_restarts_are_run_and_the_best_is_kept() -> None:
     # METHOD: the reference was given 5 restarts and ran 1.
     points = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
     single = [fit_kmeans(points, 12, seed=seed).objective for seed in range(20)]
-    several = [fit_kmeans(points, 12, seed=s, num_restarts=10).objective for s in range(20)]
+    several = [
+        fit_kmeans(points, 12, seed=s, num_restarts=10).objective for s in range(20)
+    ]
     assert np.mean(several) < np.quantile(single, 0.25)
 
 

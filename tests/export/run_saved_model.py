@@ -86,13 +86,23 @@ class Runtime:
         return Output(found, int(index))
 
     def run(self, source: str, fed: ctypes.c_void_p, target: str) -> np.ndarray:
-        inputs, outputs = (Output * 1)(self.output(source)), (Output * 1)(
-            self.output(target)
+        inputs, outputs = (
+            (Output * 1)(self.output(source)),
+            (Output * 1)(self.output(target)),
         )
         feeds, fetched = (ctypes.c_void_p * 1)(fed), (ctypes.c_void_p * 1)()
         none = (None, 0, None)
         self.lib.TF_SessionRun(
-            self.session, None, inputs, feeds, 1, outputs, fetched, 1, *none, self.status
+            self.session,
+            None,
+            inputs,
+            feeds,
+            1,
+            outputs,
+            fetched,
+            1,
+            *none,
+            self.status,
         )
         self.check()
         got = ctypes.c_void_p(fetched[0])

@@ -126,17 +126,23 @@ def test_damaged_image_fails_with_the_runtimes_message(
     exported: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(RuntimeError, match="Unknown image file format"):
-        run_in_c(exported, "serving_default", tmp_path, **as_bytes([b"no image at all"]))
+        run_in_c(
+            exported, "serving_default", tmp_path, **as_bytes([b"no image at all"])
+        )
 
 
 def test_runner_refuses_a_model_that_needs_python(tmp_path: Path) -> None:
     module = tf.Module()
 
     def python(data: tf.Tensor) -> tf.Tensor:
-        return tf.numpy_function(lambda x: np.zeros((len(x), 2), np.float32), [data], tf.float32)
+        return tf.numpy_function(
+            lambda x: np.zeros((len(x), 2), np.float32), [data], tf.float32
+        )
 
     function = tf.function(python, input_signature=[tf.TensorSpec((None,), tf.string)])
-    tf.saved_model.save(module, tmp_path / "bad", signatures=function.get_concrete_function())
+    tf.saved_model.save(
+        module, tmp_path / "bad", signatures=function.get_concrete_function()
+    )
     with pytest.raises(RuntimeError, match="PyFunc"):
         run_in_c(tmp_path / "bad", "serving_default", tmp_path, **as_bytes(BATCH[:1]))
 

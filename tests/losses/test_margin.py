@@ -55,7 +55,9 @@ def test_active_terms_of_both_kinds_are_counted() -> None:
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     far, near = 2 * np.sin(0.8), 2 * np.sin(0.4)
     expected = (2 * (far - 1.0) + 4 * (1.4 - near)) / 6
-    assert float(MarginLoss(miner="all")(x, [0, 0, 1])) == pytest.approx(expected, rel=1e-5)
+    assert float(MarginLoss(miner="all")(x, [0, 0, 1])) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_no_active_pair_gives_zero() -> None:

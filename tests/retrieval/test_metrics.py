@@ -26,11 +26,15 @@ def by_loop(query, query_labels, gallery, gallery_labels, leave_one_out: bool) -
     return {key: total / len(query) for key, total in totals.items()}
 
 
-def random_set(seed: int, number: int, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
+def random_set(
+    seed: int, number: int, classes: int = 7
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(classes, size=number).astype(np.int32)
     centres = np.random.default_rng(99).normal(size=(classes, 5))
-    return (centres[labels] + 1.5 * rng.normal(size=(number, 5))).astype(np.float32), labels
+    return (centres[labels] + 1.5 * rng.normal(size=(number, 5))).astype(
+        np.float32
+    ), labels
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,7 +90,9 @@ def test_blocks_cover_every_query_once_and_stay_small() -> None:
     x, _ = random_set(0, 100)
     k = np.arange(100) % 7 + 1
     seen = []
-    for rows, found, distances in search_blocks(x, x, k, exclude_self=False, block_size=9):
+    for rows, found, distances in search_blocks(
+        x, x, k, exclude_self=False, block_size=9
+    ):
         assert len(rows) <= 9
         assert found.shape == distances.shape == (len(rows), k[rows].max())
         seen.extend(rows)
@@ -96,7 +102,9 @@ def test_blocks_cover_every_query_once_and_stay_small() -> None:
 def test_nmi_of_clear_clusters_is_one() -> None:
     labels = np.repeat(np.arange(4), 10).astype(np.int32)
     points = np.eye(4, dtype=np.float32)[labels]
-    points += 0.01 * np.random.default_rng(0).normal(size=points.shape).astype(np.float32)
+    points += 0.01 * np.random.default_rng(0).normal(size=points.shape).astype(
+        np.float32
+    )
     values = [clustering_nmi(points, labels, seed=seed) for seed in range(5)]
     assert max(values) == pytest.approx(1)
     assert normalized_mutual_info_score(labels, labels) == 1

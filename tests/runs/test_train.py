@@ -83,7 +83,8 @@ def test_run_leaves_what_the_contract_promises(config: Config) -> None:
     for line in lines[1:]:
         assert line["seconds"] > 0
         assert line["images_per_second"] > 0
-    assert lines[1]["cluster_sizes"] and "kept" in lines[3]
+    assert lines[1]["cluster_sizes"]
+    assert "kept" in lines[3]
     assert report == run.report()
     assert report["selected_on"] == "val"
     assert 0 <= report["best_epoch"] <= 3
@@ -99,7 +100,11 @@ def test_run_leaves_what_the_contract_promises(config: Config) -> None:
 
 
 def test_export_gives_the_embedding_of_the_trainer(config: Config, data: Path) -> None:
-    train(dataclasses.replace(config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0))
+    train(
+        dataclasses.replace(
+            config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0
+        )
+    )
     run = RunDirectory.of(config)
     path = next((data / "images").rglob("*.jpg")).read_bytes()
     model = load_best_model(run)
@@ -110,7 +115,9 @@ def test_export_gives_the_embedding_of_the_trainer(config: Config, data: Path) -
 
 
 def test_finished_run_is_shown_not_overwritten(config: Config) -> None:
-    short = dataclasses.replace(config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0)
+    short = dataclasses.replace(
+        config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0
+    )
     report = train(short)
     before = {p: p.stat().st_mtime_ns for p in RunDirectory.of(short).path.rglob("*")}
     assert train(short) == report
@@ -175,13 +182,17 @@ def test_killed_process_is_resumed_by_the_same_command(
     assert run.report()["after"] == RunDirectory.of(whole).report()["after"]
 
 
-def test_selecting_on_test_says_so(config: Config, capsys: pytest.CaptureFixture) -> None:
+def test_selecting_on_test_says_so(
+    config: Config, capsys: pytest.CaptureFixture
+) -> None:
     report = train(
         dataclasses.replace(config, val_fraction=0, select_on="test", export=False)
     )
     assert report["selected_on"] == "test"
     assert report["export"] is None
-    assert {line["evaluated_on"] for line in RunDirectory.of(config).metrics()} == {"test"}
+    assert {line["evaluated_on"] for line in RunDirectory.of(config).metrics()} == {
+        "test"
+    }
     best = RunDirectory.of(config).metrics()[report["best_epoch"] + 1]
     assert best["map@r"] == pytest.approx(report["after"]["map@r"], abs=1e-3)
     assert "SELECTED ON TEST" in capsys.readouterr().out
@@ -231,9 +242,15 @@ def test_too_many_broken_images_stop_the_run(config: Config, tmp_path: Path) -> 
     for path in sorted((root / "images" / "test").rglob("*.jpg"))[:5]:
         path.write_text("no image")
     settings = dataclasses.replace(
-        config, data_dir=str(root), num_epochs=1, full_embedding_epoch=0, finetune_epoch=0
+        config,
+        data_dir=str(root),
+        num_epochs=1,
+        full_embedding_epoch=0,
+        finetune_epoch=0,
     )
-    with pytest.raises(ValueError, match=r"5 of 192 .* more than --max_bad_images=0.01"):
+    with pytest.raises(
+        ValueError, match=r"5 of 192 .* more than --max_bad_images=0.01"
+    ):
         train(settings)
     fakes.write_csv(root, num_classes=12, images_per_class=8)
     assert train(settings)["warnings"] == [], "mended, the same command goes on"

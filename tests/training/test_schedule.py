@@ -7,7 +7,9 @@ from dce_tf.training.schedule import Schedule, Stage
 def test_stages_follow_each_other() -> None:
     schedule = Schedule(num_epochs=6, full_embedding_epoch=2, finetune_epoch=4)
     stages = [schedule.stage(epoch) for epoch in range(6)]
-    assert stages == [Stage.DIVIDE] * 2 + [Stage.FULL_EMBEDDING] * 2 + [Stage.FINETUNE] * 2
+    assert (
+        stages == [Stage.DIVIDE] * 2 + [Stage.FULL_EMBEDDING] * 2 + [Stage.FINETUNE] * 2
+    )
 
 
 def test_clustering_goes_on_until_finetuning() -> None:

@@ -34,7 +34,9 @@ def make_trainer(
     with strategy.scope():
         keras.utils.set_random_seed(0)
         model = EmbeddingModel(
-            backbone(), DivideConquerEmbedding(8, LEARNERS), dropout=options.pop("dropout", 0)
+            backbone(),
+            DivideConquerEmbedding(8, LEARNERS),
+            dropout=options.pop("dropout", 0),
         )
         model.build((None, SIZE, SIZE, 3))
         variables = model.trainable_variables
@@ -47,7 +49,10 @@ def make_trainer(
 def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
     rng = np.random.default_rng(seed)
     labels = np.tile(np.repeat(np.arange(4), 4), (steps, 1)).astype(np.int32)
-    images = rng.uniform(0, 200, (steps, BATCH, SIZE, SIZE, 3)) + labels[..., None, None, None] * 10
+    images = (
+        rng.uniform(0, 200, (steps, BATCH, SIZE, SIZE, 3))
+        + labels[..., None, None, None] * 10
+    )
     learners = np.repeat(np.arange(steps) % LEARNERS, BATCH).reshape(steps, BATCH)
     arrays = images.astype(np.float32), labels, learners.astype(np.int32)
     return tf.data.Dataset.from_tensor_slices(arrays)
@@ -81,7 +86,11 @@ def two_devices() -> tf.distribute.Strategy:
 
 def test_loss_falls_through_all_stages() -> None:
     logs = fit(make_trainer(), epochs=8)
-    assert [entry["stage"] for entry in logs][-3:] == ["divide", "full_embedding", "finetune"]
+    assert [entry["stage"] for entry in logs][-3:] == [
+        "divide",
+        "full_embedding",
+        "finetune",
+    ]
     assert logs[5]["loss"] < logs[0]["loss"]
     assert logs[0]["steps"] == 5
     assert logs[0]["images_per_second"] > 0
@@ -133,7 +142,9 @@ def test_steps_are_traced_twice_in_a_whole_schedule() -> None:
 
 
 def test_same_seed_gives_the_same_weights() -> None:
-    runs = [make_trainer(miner="distance_weighted", seed=s, dropout=0.1) for s in (1, 1, 2)]
+    runs = [
+        make_trainer(miner="distance_weighted", seed=s, dropout=0.1) for s in (1, 1, 2)
+    ]
     for trainer in runs:
         fit(trainer)
     weights = [trainer.model.embedding.get_weights()[0] for trainer in runs]
@@ -146,7 +157,10 @@ def test_batch_norm_statistics_stay_but_its_scale_trains() -> None:
     norm = trainer.model.backbone.layers[2]
     before = [np.array(v) for v in norm.variables]
     fit(trainer)
-    moved = {v.name: np.any(v.numpy() != b) for v, b in zip(norm.variables, before, strict=True)}
+    moved = {
+        v.name: np.any(v.numpy() != b)
+        for v, b in zip(norm.variables, before, strict=True)
+    }
     assert moved == {
         "gamma": True,
         "beta": True,
@@ -182,5 +196,7 @@ def test_jit_gives_the_same_result() -> None:
     plain, compiled = make_trainer(), make_trainer(jit=True)
     for trainer in (plain, compiled):
         fit(trainer)
-    for a, b in zip(plain.model.get_weights(), compiled.model.get_weights(), strict=True):
+    for a, b in zip(
+        plain.model.get_weights(), compiled.model.get_weights(), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
