@@ -36,7 +36,7 @@ def configure(config: Config) -> None:
 
 
 def make_strategy() -> tf.distribute.Strategy:
-    """Returns `MirroredStrategy` over all visible GPUs, or one device if there is one."""
+    """Returns `MirroredStrategy` over all visible GPUs, or a strategy of one device."""
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()

@@ -62,14 +62,8 @@ def _shade_stages(axes: Any, history: Sequence[Mapping[str, Any]]) -> None:
         epochs = [line["epoch"] + 1 for line in history if line.get("stage") == stage]
         if epochs:
             axes.axvspan(min(epochs) - 0.5, max(epochs) + 0.5, color=shade, zorder=0)
-            axes.text(
-                min(epochs) - 0.45,
-                1.0,
-                stage.replace("_", " "),
-                fontsize=8,
-                va="top",
-                color="#666",
-            )
+            left, label = min(epochs) - 0.45, stage.replace("_", " ")
+            axes.text(left, 0.02, label, fontsize=8, color="#555555")
 
 
 def plot_distances(
