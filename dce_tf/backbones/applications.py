@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -43,9 +44,12 @@ def _factory(constructor: Callable[..., keras.Model]) -> Callable[..., keras.Mod
 def _load(constructor: Callable[..., keras.Model], weights: str | None) -> keras.Model:
     name = constructor.__name__
     try:
-        return constructor(
-            include_top=False, weights=weights, input_shape=(None, None, 3)
-        )
+        with warnings.catch_warnings():
+            # That any size will do is what we want.
+            warnings.filterwarnings("ignore", "`input_shape` is undefined")
+            return constructor(
+                include_top=False, weights=weights, input_shape=(None, None, 3)
+            )
     except Exception as error:
         if weights is None:
             raise

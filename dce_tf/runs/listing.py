@@ -58,9 +58,7 @@ def list_runs(folder: Path) -> list[RunSummary]:
             f"{folder}: no runs here. Name the folder given as --log_dir, or train."
         )
     runs = [_summarise(RunDirectory(path.parent), folder) for path in found]
-    return sorted(
-        runs, key=lambda run: -1 if run.recall_at_1 is None else -run.recall_at_1
-    )
+    return sorted(runs, key=lambda run: run.recall_at_1 or 0.0, reverse=True)
 
 
 def _summarise(run: RunDirectory, folder: Path) -> RunSummary:

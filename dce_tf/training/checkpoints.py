@@ -89,9 +89,12 @@ class Checkpoints:
         files = self._files()
         for path in reversed(files):
             try:
-                with np.load(path, allow_pickle=False) as stored:
+                with (
+                    path.open("rb") as file,
+                    np.load(file, allow_pickle=False) as stored,
+                ):
                     arrays = {name: stored[name] for name in stored.files}
-            except (OSError, ValueError, zipfile.BadZipFile):
+            except (OSError, EOFError, ValueError, zipfile.BadZipFile):
                 continue
             progress = Progress(**json.loads(str(arrays.pop("progress"))))
             _assign(variables, list(arrays.values()), path)

@@ -1,0 +1,121 @@
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras.applications import imagenet_utils
+
+from dce_tf.backbones import BACKBONES, build_backbone, check_backbone
+from dce_tf.errors import UsageError
+from dce_tf.layers import DivideConquerEmbedding, ImageNetPreprocessing
+from dce_tf.model import EmbeddingModel, set_precision
+
+IMAGES = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+
+
+def test_small_is_the_network_of_the_contract() -> None:
+    model = build_backbone("small")
+    kinds = [type(layer).__name__ for layer in model.layers[2:]]
+    assert kinds == ["Conv2D", "GroupNormalization", "ReLU", "MaxPooling2D"] * 4
+    convolutions = [layer for layer in model.layers if hasattr(layer, "kernel")]
+    assert [layer.filters for layer in convolutions] == [32, 64, 128, 256]
+    assert {layer.kernel_size for layer in convolutions} == {(3, 3)}
+    assert {layer.groups for layer in model.layers if "norm" in layer.name} == {8}
+    assert model(IMAGES).shape == (2, 4, 4, 256)
+
+
+def test_every_keras_application_has_a_name() -> None:
+    names = [n for n, f in vars(keras.applications).items() if callable(f)]
+    assert len(names) > 30
+    assert {name.lower() for name in names} <= set(BACKBONES)
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_preprocessing_is_that_of_keras(mode: str) -> None:
+    expected = imagenet_utils.preprocess_input(IMAGES.copy(), mode=mode)
+    np.testing.assert_allclose(ImageNetPreprocessing(mode)(IMAGES), expected, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spec", "module"),
+    [
+        ("mobilenetv2", keras.applications.mobilenet_v2),
+        ("resnet50", keras.applications.resnet),
+        ("efficientnetb0", keras.applications.efficientnet),
+        ("densenet121", keras.applications.densenet),
+    ],
+)
+def test_application_takes_raw_pixels(spec: str, module: object) -> None:
+    model = build_backbone(f"{spec}(weights=None)")
+    network = model.layers[-1]
+    expected = network(module.preprocess_input(IMAGES.copy()))
+    np.testing.assert_allclose(model(IMAGES), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_application_survives_saving(tmp_path: Path) -> None:
+    model = EmbeddingModel(
+        build_backbone("mobilenetv2(weights=None)"), DivideConquerEmbedding(8, 2)
+    )
+    model.build((None, 64, 64, 3))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
+
+
+def test_weights_that_cannot_be_had_say_what_to_do(monkeypatch, tmp_path: Path) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise OSError("URL fetch failure: no network")
+
+    monkeypatch.setattr(
+        "keras.src.applications.mobilenet_v2.file_utils.get_file", offline
+    )
+    with pytest.raises(ValueError, match=r"no network.*~/.keras/models.*weights=None"):
+        build_backbone("mobilenetv2")
+
+
+def test_file_is_loaded_with_its_weights(tmp_path: Path) -> None:
+    small = build_backbone("small")
+    path = tmp_path / "backbone.keras"
+    small.save(path)
+    check_backbone(str(path))
+    np.testing.assert_array_equal(build_backbone(str(path))(IMAGES), small(IMAGES))
+
+
+def test_unreadable_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.keras"
+    path.write_bytes(b"no zip archive")
+    with pytest.raises(
+        ValueError, match=re.escape(f"--backbone={path}: cannot be read")
+    ):
+        build_backbone(str(path))
+
+
+def test_model_of_another_shape_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "dense.keras"
+    keras.Sequential([keras.Input((7,)), keras.layers.Dense(3)]).save(path)
+    with pytest.raises(ValueError, match=r"expected one input .* found \(None, 7\)"):
+        build_backbone(str(path))
+
+
+def test_missing_file_and_unknown_name_are_usage_errors() -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        check_backbone("nowhere.keras")
+    with pytest.raises(UsageError, match="Did you mean 'mobilenetv2'"):
+        check_backbone("mobilenetv22")
+
+
+def test_real_photographs_network_loads(shared: Path) -> None:
+    model = build_backbone(str(shared / "weights" / "efficientnet_lite0.keras"))
+    assert model(IMAGES).shape == (2, 2, 2, 1280)
+
+
+def test_precision_reaches_the_layers_of_a_loaded_model(tmp_path: Path) -> None:
+    build_backbone("small").save(tmp_path / "backbone.keras")
+    model = build_backbone(str(tmp_path / "backbone.keras"))
+    set_precision(model, "mixed_bfloat16")
+    result = model(IMAGES)
+    assert result.dtype == "bfloat16"
+    assert {v.dtype for v in model.variables} == {"float32"}

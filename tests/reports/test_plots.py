@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dce_tf.reports.clusters import plot_clusters, sizes_with_lone
+from dce_tf.reports.neighbours_sheet import Neighbours, plot_neighbours
+from dce_tf.reports.plots import plot_distances, plot_recall
+from dce_tf.reports.thumbnails import read_thumbnail, sprite
+from tests import fakes
+
+
+def colours_of(path: Path) -> set[tuple[int, int, int]]:
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    assert min(pixels.shape[:2]) > 200
+    return {
+        tuple(map(int, colour)) for colour in np.unique(pixels.reshape(-1, 3), axis=0)
+    }
+
+
+BLUE, ORANGE, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)
+
+
+def test_recall_plot_has_a_line_a_metric(tmp_path: Path) -> None:
+    history = [
+        {
+            "epoch": e,
+            "stage": "divide",
+            "evaluated_on": "val",
+            "recall@1": 0.1 * e + 0.2,
+        }
+        for e in range(-1, 4)
+    ]
+    history[2] = {"epoch": 1, "stage": "divide", "loss": 0.3}
+    plot_recall(history, tmp_path / "one.png")
+    assert BLUE in colours_of(tmp_path / "one.png")
+    assert ORANGE not in colours_of(tmp_path / "one.png")
+    for line in history:
+        line.update({"map@r": 0.4})
+    plot_recall(history, tmp_path / "two.png")
+    assert ORANGE in colours_of(tmp_path / "two.png")
+
+
+def test_recall_plot_without_scores_is_not_drawn(tmp_path: Path) -> None:
+    plot_recall([{"epoch": -1, "stage": "untrained"}], tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("clusters", [1, 4, 32])
+def test_cluster_plot_survives_empty_clusters_and_lone_images(
+    tmp_path: Path, clusters: int
+) -> None:
+    rng = np.random.default_rng(0)
+    memberships = {
+        epoch: rng.integers(-1, clusters, 500).astype(np.int32)
+        for epoch in range(0, 24, 2)
+    }
+    memberships[4][memberships[4] == clusters - 1] = -1
+    plot_clusters(memberships, tmp_path / "a.png")
+    assert BLUE in colours_of(tmp_path / "a.png")
+
+
+def test_sizes_count_every_image_once() -> None:
+    sizes = sizes_with_lone(np.array([0, 2, -1, 2, -1, -1], np.int32), 3)
+    assert sizes.tolist() == [1, 0, 2, 3]
+
+
+def test_distances_are_drawn_before_and_after(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kinds = {"positive": rng.uniform(0, 1, 99), "negative": rng.uniform(1, 2, 99)}
+    plot_distances(kinds, kinds, tmp_path / "a.png")
+    assert len(colours_of(tmp_path / "a.png")) > 10
+
+
+def test_neighbours_are_framed_by_right_and_wrong(tmp_path: Path) -> None:
+    fakes.write_csv(tmp_path, num_classes=2, images_per_class=4)
+    paths = tuple(map(str, sorted((tmp_path / "images").rglob("*.jpg"))))
+    all_right = Neighbours(paths[:2], (paths[2:5], paths[5:8]), np.ones((2, 3), bool))
+    sheet = plot_neighbours(all_right, all_right, tmp_path / "right.png")
+    assert sheet.dtype == np.uint8
+    assert GREEN in colours_of(tmp_path / "right.png")
+    assert ORANGE not in colours_of(tmp_path / "right.png")
+    wrong = Neighbours(paths[:2], (paths[2:5], paths[5:8]), np.eye(2, 3, dtype=bool))
+    plot_neighbours(all_right, wrong, tmp_path / "wrong.png")
+    assert {GREEN, ORANGE} <= colours_of(tmp_path / "wrong.png")
+
+
+def test_thumbnail_is_a_square_even_of_a_missing_file(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (90, 30), (10, 200, 30)).save(path)
+    assert np.all(read_thumbnail(str(path), 24) == (10, 200, 30))
+    missing = read_thumbnail(str(tmp_path / "none.png"), 24)
+    assert missing.shape == (24, 24, 3)
+    assert len(np.unique(missing)) > 1
+
+
+def test_sprite_lays_pictures_out_row_by_row() -> None:
+    pictures = np.stack([np.full((2, 2, 3), value, np.uint8) for value in range(1, 6)])
+    expected = np.array([[1, 2, 3], [4, 5, 0], [0, 0, 0]]).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(sprite(pictures)[..., 0], expected)

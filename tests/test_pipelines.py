@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dce_tf import images
+from dce_tf.clustering import Division, whole_division
+from dce_tf.datasets import Images
+from dce_tf.datasets.csv_index import read_csv
+from dce_tf.pipelines import ClusterPipelines, evaluation_dataset
+from dce_tf.sampling import plan_epoch
+from dce_tf.scan import find_broken
+from tests import fakes
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Images:
+    root = fakes.write_csv(tmp_path_factory.mktemp("data"), num_classes=6)
+    return read_csv(str(root)).train
+
+
+def make(train: Images, **settings) -> ClusterPipelines:
+    given = {"image_size": 16, "batch_size": 8, "samples_per_class": 2, **settings}
+    return ClusterPipelines(train, **given)
+
+
+def halves(train: Images) -> Division:
+    assignment = (train.labels >= 3).astype(np.int32)
+    return Division(assignment, assignment, 2)
+
+
+def read(path: str) -> np.ndarray:
+    return images.evaluation_image(images.decode(tf.io.read_file(path)), 16).numpy()
+
+
+def test_evaluation_reads_in_order_and_fills_the_last_batch(train: Images) -> None:
+    batches = list(evaluation_dataset(train.paths[:7], image_size=16, batch_size=3))
+    assert [batch.shape[0] for batch in batches] == [3, 3, 3]
+    flat = np.concatenate(batches)
+    for got, path in zip(flat, [*train.paths[:7], *[train.paths[6]] * 2], strict=True):
+        np.testing.assert_array_equal(got, read(path))
+
+
+def test_training_batches_are_those_of_the_plan(train: Images) -> None:
+    dataset, steps = make(train, augment=False).build(halves(train), epoch=3)
+    plan = plan_epoch(
+        train.labels,
+        halves(train).assignment,
+        2,
+        batch_size=8,
+        samples_per_class=2,
+        seed=0,
+        epoch=3,
+    )
+    batches = list(dataset)
+    assert len(batches) == steps == len(plan.rows)
+    for (pictures, labels, learner), rows, turn in zip(
+        batches, plan.rows, plan.learner, strict=True
+    ):
+        np.testing.assert_array_equal(labels, train.labels[rows])
+        np.testing.assert_array_equal(learner, np.full(8, turn))
+        np.testing.assert_array_equal(pictures[5], read(train.paths[rows[5]]))
+
+
+def test_same_epoch_gives_the_same_crops_and_another_others(train: Images) -> None:
+    def first(epoch: int) -> np.ndarray:
+        dataset, _ = make(train).build(whole_division(train.labels), epoch)
+        return next(iter(dataset))[0].numpy()
+
+    np.testing.assert_array_equal(first(0), first(0))
+    assert np.any(first(0) != first(1))
+
+
+def test_pipelines_of_all_epochs_have_one_type(train: Images) -> None:
+    # So that the step is not traced anew.
+    specs = {
+        make(train).build(division, epoch)[0].element_spec
+        for epoch, division in enumerate((halves(train), whole_division(train.labels)))
+    }
+    assert len(specs) == 1
+
+
+def test_broken_images_are_found_with_the_reason(train: Images, tmp_path: Path) -> None:
+    whole = Path(train.paths[0]).read_bytes()
+    broken = {"cut.jpg": whole[:200], "empty.jpg": b"", "text.jpg": b"no image at all"}
+    for name, data in broken.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [*train.paths[:5], *(str(tmp_path / n) for n in (*broken, "missing.jpg"))]
+    seen: list[int] = []
+    found = find_broken(paths, on_progress=seen.append)
+    assert set(found) == set(paths[5:])
+    assert found[paths[-1]] == "no such file"
+    assert all(found.values())
+    assert seen == list(range(1, 10))

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from dce_tf.training.checkpoints import Checkpoints, Progress
+
+
+def variables(value: float = 0.0) -> list[keras.Variable]:
+    return [
+        keras.Variable(np.full((2, 3), value), dtype="float32"),
+        keras.Variable(np.full((), value + 1), dtype="float32"),
+    ]
+
+
+def saved(folder: Path, epochs: int = 3, keep: int = 2) -> Checkpoints:
+    checkpoints = Checkpoints(folder, keep)
+    for epoch in range(epochs):
+        progress = Progress(epoch, step=10 * epoch, history=[{"epoch": epoch}])
+        checkpoints.save(progress, variables(epoch))
+    return checkpoints
+
+
+def test_newest_is_restored_and_the_oldest_removed(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "epoch-00002.npz",
+        "epoch-00003.npz",
+    ]
+    fresh = variables()
+    progress = checkpoints.restore(fresh)
+    assert progress == Progress(2, step=20, history=[{"epoch": 2}])
+    assert fresh[0].numpy().tolist() == [[2.0] * 3] * 2
+    assert float(fresh[1]) == 3
+
+
+def test_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path)
+    newest = tmp_path / "epoch-00003.npz"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    newest.write_bytes(data)
+    assert checkpoints.restore(variables()).epoch == 1
+    newest.write_bytes(data[:100])
+    assert checkpoints.restore(variables()).epoch == 1
+
+
+def test_only_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"None of the checkpoints.*--overwrite"):
+        checkpoints.restore(variables())
+
+
+def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "none").restore(variables()) is None
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is of another network"):
+        saved(tmp_path).restore(variables()[:1])
+
+
+def test_failed_write_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = saved(tmp_path)
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(Progress(3), variables())
+    monkeypatch.undo()
+    assert checkpoints.restore(variables()).epoch == 2
+    assert not list(tmp_path.glob(".tmp-*"))
