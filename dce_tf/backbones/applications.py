@@ -30,11 +30,11 @@ _MODES = {
 def _factory(constructor: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
     module = constructor.__module__.rpartition(".")[2]
 
-    def build(weights: str | None = "imagenet", pretrained: bool = True) -> keras.Model:
+    def build(weights: str | None = "imagenet") -> keras.Model:
         images = keras.Input((None, None, 3), name="images")
         mode = _MODES.get(module)
         x = ImageNetPreprocessing(mode, name="preprocess")(images) if mode else images
-        network = _load(constructor, weights if pretrained else None)
+        network = _load(constructor, weights)
         return keras.Model(images, network(x), name=network.name)
 
     build.__doc__ = f"Builds {constructor.__name__} without its classifier."

@@ -22,13 +22,12 @@ def check_backbone(spec: str) -> None:
         raise UsageError(f"--backbone={spec}: there is no such file.")
 
 
-def build_backbone(spec: str, *, pretrained: bool = True) -> keras.Model:
+def build_backbone(spec: str) -> keras.Model:
     """Builds the backbone that `spec` names.
 
     Args:
         spec: `PATH.keras`, any Keras model from 0–255 RGB to a feature map or vector,
             or a registered name with options.
-        pretrained: Whether to load weights; a file always has its own.
 
     Raises:
         UsageError: If `spec` is no known name.
@@ -36,7 +35,7 @@ def build_backbone(spec: str, *, pretrained: bool = True) -> keras.Model:
             not from RGB images to features.
     """
     if not spec.endswith(".keras"):
-        return BACKBONES.build(spec, pretrained=pretrained)
+        return BACKBONES.build(spec)
     try:
         model = keras.models.load_model(spec, compile=False)
     except Exception as error:

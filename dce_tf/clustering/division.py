@@ -61,7 +61,7 @@ def whole_division(labels: npt.NDArray[np.int32]) -> Division:
         labels: Class of each image, int32 `(num_images,)`.
     """
     everything = np.zeros(len(labels), np.int32)
-    return Division(_without_lone(everything, labels), everything, 1)
+    return Division(without_lone(everything, labels), everything, 1)
 
 
 def divide(
@@ -90,7 +90,7 @@ def divide(
         ValueError: As `fit_kmeans`.
     """
     result = fit_kmeans(unit_length(features), num_clusters, seed=seed, **kmeans)
-    membership = _merge_untrainable(result.assignment, labels, result.centroids)
+    membership = merge_untrainable(result.assignment, labels, result.centroids)
     cost, kept, nmi = None, None, None
     if previous is not None:
         matching = match_clusters(previous.membership, membership, num_clusters)
@@ -98,7 +98,7 @@ def divide(
         cost, kept = matching.cost, matching.kept
         nmi = normalized_mutual_information(previous.membership, membership)
     return Division(
-        assignment=_without_lone(membership, labels),
+        assignment=without_lone(membership, labels),
         membership=membership,
         num_clusters=num_clusters,
         objective=result.objective,
@@ -124,14 +124,16 @@ def _class_counts(
     return pairs // num_classes, inverse, counts
 
 
-def _without_lone(membership: Assignment, labels: npt.NDArray[np.int32]) -> Assignment:
+def without_lone(membership: Assignment, labels: npt.NDArray[np.int32]) -> Assignment:
+    """Returns −1 for every image that is the only one of its class in its cluster."""
     _, inverse, counts = _class_counts(membership, labels)
     return np.where(counts[inverse] > 1, membership, -1).astype(np.int32)
 
 
-def _merge_untrainable(
+def merge_untrainable(
     membership: Assignment, labels: npt.NDArray[np.int32], centroids: Features
 ) -> Assignment:
+    """Moves clusters without two classes of two images to the nearest that has them."""
     membership = membership.copy()
     num_clusters = len(centroids)
     while True:

@@ -50,13 +50,13 @@ def check(config: Config) -> Schedule:
     )
 
 
-def build_model(config: Config, *, pretrained: bool = True) -> EmbeddingModel:
+def build_model(config: Config) -> EmbeddingModel:
     """Builds the network of a run.
 
     Raises:
         ValueError: If the backbone cannot be had or does not take the image size.
     """
-    backbone = build_backbone(config.backbone, pretrained=pretrained)
+    backbone = build_backbone(config.backbone)
     policy = PRECISIONS[config.mixed_precision]
     set_precision(backbone, policy)
     model = EmbeddingModel(

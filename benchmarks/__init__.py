@@ -1,0 +1,1 @@
+"""Speed runs that print tables: `python -m benchmarks.NAME`. Not tests."""

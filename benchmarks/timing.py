@@ -1,0 +1,51 @@
+"""Timing what is compared in turn, and printing medians."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def alternate(
+    parts: Mapping[str, Callable[[], Any]], repeats: int
+) -> dict[str, list[float]]:
+    """Runs all parts in turn, several times, after one run that does not count.
+
+    Args:
+        parts: What to time, by name.
+        repeats: How often.
+
+    Returns:
+        Seconds of each run, by name.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for run in range(repeats + 1):
+        for name, part in parts.items():
+            started = time.perf_counter()
+            part()
+            if run:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def print_table(title: str, seconds: Mapping[str, list[float]]) -> None:
+    """Prints the median, least and most of each part, and the machine."""
+    table = Table(title=title)
+    table.add_column("part")
+    for column in ("median s", "least", "most"):
+        table.add_column(column, justify="right")
+    for name, runs in seconds.items():
+        figures = (statistics.median(runs), min(runs), max(runs))
+        table.add_row(name, *(f"{figure:.3f}" for figure in figures))
+    console = Console(width=100)
+    console.print(table)
+    console.print(
+        f"{platform.machine()}, {os.cpu_count()} processors, {time.strftime('%F')}"
+    )
