@@ -79,8 +79,11 @@ def _run(words: list[str], verbose: bool) -> int:
     if name is None:
         print(USAGE.format(commands=_command_list()), end="")
         return 0
-    with contextlib.nullcontext() if verbose else _quiet_imports():
+    with contextlib.nullcontext() if verbose else _quietly():
         command = importlib.import_module(f"{commands.__name__}.{name}")
+        if "tensorflow" in sys.modules:
+            # Looks for GPUs, once, which without one is a matter of many words.
+            sys.modules["tensorflow"].config.list_physical_devices()
     values = flags.FlagValues()
     command.define_flags(values)
     if any(word in ("--help", "-h", "-help", "--helpfull") for word in words):
@@ -165,7 +168,7 @@ def _help(name: str, command: ModuleType, values: flags.FlagValues) -> str:
 
 
 @contextlib.contextmanager
-def _quiet_imports() -> Iterator[None]:
+def _quietly() -> Iterator[None]:
     """Holds back what TensorFlow's libraries print as they load, unless that fails."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -128,12 +128,14 @@ class RunDirectory:
     def prepare(self, config: Config) -> None:
         """Makes the folder, or checks that the run in it is this one.
 
+        A run that ended before its first score holds nothing to keep, and gives way.
+
         Raises:
             UsageError: If a run with other settings is there.
         """
         if self.config_file.is_file() and config.overwrite:
             shutil.rmtree(self.path)
-        if self.config_file.is_file():
+        if self.metrics_file.is_file():
             self._check_same(config)
         else:
             write_text(self.config_file, config.to_json())

@@ -22,6 +22,7 @@ def test_path_is_that_of_the_reference(config: Config, tmp_path: Path) -> None:
 def test_same_settings_resume(config: Config) -> None:
     run = RunDirectory.of(config)
     run.prepare(config)
+    run.write_metrics([{"epoch": -1}])
     run.prepare(dataclasses.replace(config, verbose=True))
     assert run.config() == config
 
@@ -29,8 +30,16 @@ def test_same_settings_resume(config: Config) -> None:
 def test_other_settings_are_refused_with_what_differs(config: Config) -> None:
     run = RunDirectory.of(config)
     run.prepare(config)
+    run.write_metrics([{"epoch": -1}])
     with pytest.raises(UsageError, match=r"--batch_size=80 \(now 40\)"):
         run.prepare(dataclasses.replace(config, batch_size=40))
+
+
+def test_run_that_never_began_gives_way(config: Config) -> None:
+    run = RunDirectory.of(config)
+    run.prepare(config)
+    run.prepare(dataclasses.replace(config, batch_size=40))
+    assert run.config().batch_size == 40
 
 
 def test_overwrite_removes_the_old_run(config: Config) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from rich.table import Table
 
+from dce_tf import devices
 from dce_tf.config import Config
 from dce_tf.datasets import Images, Splits
 from dce_tf.export import export_saved_model
@@ -127,15 +126,10 @@ def environment() -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "gpus": gpus,
+        "device": devices.describe(),
         **versions,
     }
 

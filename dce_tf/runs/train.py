@@ -77,7 +77,7 @@ def _train(
     progress = checkpoints.restore(stateful_variables(session.trainer))
     keeper = Bookkeeping(session.trainer, run, checkpoints, progress or Progress())
     summaries = Summaries(run, config)
-    _announce(config, splits, run, strategy.num_replicas_in_sync, display)
+    _announce(config, splits, run, display)
     if progress is None:
         _evaluate_untrained(config, session, splits, run, evaluate, keeper)
         summaries.write_epoch(-1, keeper.progress.history[-1])
@@ -129,7 +129,7 @@ def _evaluate_untrained(
 
 
 def _announce(
-    config: Config, splits: Splits, run: RunDirectory, replicas: int, display: Display
+    config: Config, splits: Splits, run: RunDirectory, display: Display
 ) -> None:
     display.note(f"Run directory: {run.path}")
     train = splits.train
@@ -140,6 +140,7 @@ def _announce(
         parts.append(f"test {len(splits.query)} of {len(splits.query.class_names)}")
     else:
         parts.append(f"query {len(splits.query)}, gallery {len(splits.gallery)}")
-    display.note(f"{config.dataset}: {'; '.join(parts)}. Devices: {replicas}.")
+    display.note(f"{config.dataset}: {'; '.join(parts)}.")
+    display.note(f"Device: {devices.describe()}.")
     for warning in splits.warnings:
         display.note(f"Warning: {warning}")
