@@ -243,13 +243,21 @@ class Config:
                 raise UsageError(f"Unknown setting {name!r}.{suggest(name, names)}")
         return cls(**values)
 
-    def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
-        """Returns the settings in which `other` would be a different run."""
+    def identity(self) -> dict[str, Any]:
+        """Returns the settings that make this run what it is."""
         return {
-            field.name: (getattr(self, field.name), getattr(other, field.name))
+            field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.metadata["identity"]
-            and getattr(self, field.name) != getattr(other, field.name)
+        }
+
+    def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
+        """Returns the settings in which `other` would be a different run."""
+        theirs = other.identity()
+        return {
+            name: (value, theirs[name])
+            for name, value in self.identity().items()
+            if value != theirs[name]
         }
 
 

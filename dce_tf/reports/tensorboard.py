@@ -51,15 +51,17 @@ class TensorBoardWriter:
         with self._writer.as_default(step):
             tf.summary.histogram(tag, values, buckets=50)
 
-    def hparams(self, settings: Mapping[str, Any], scores: Mapping[str, float]) -> None:
-        """Writes the settings of the run beside its scores, for the HParams tab."""
+    def hparams(
+        self, name: str, settings: Mapping[str, Any], scores: Mapping[str, float]
+    ) -> None:
+        """Writes the settings of a run beside its scores, for the HParams tab."""
         shown = {key: value for key, value in settings.items() if value is not None}
         metrics = [hparams.Metric(tag) for tag in scores]
         with self._writer.as_default(0):
             hparams.hparams_config(
                 hparams=[hparams.HParam(key) for key in shown], metrics=metrics
             )
-            hparams.hparams(shown)
+            hparams.hparams(shown, trial_id=name)
             for tag, value in scores.items():
                 tf.summary.scalar(tag, value)
 

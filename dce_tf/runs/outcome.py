@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import platform
 from typing import Any
@@ -176,7 +175,7 @@ def _write_projector(run: RunDirectory, images: Images, embeddings: Embeddings) 
 def _write_hparams(run: RunDirectory, config: Config, report: dict[str, Any]) -> None:
     writer = TensorBoardWriter(run.tensorboard)
     metrics = {f"test/{key}": value for key, value in report["after"].items()}
-    writer.hparams(dataclasses.asdict(config), metrics)
+    writer.hparams(run.path.name, config.identity(), metrics)
     writer.close()
 
 

@@ -36,7 +36,7 @@ def test_every_kind_reaches_its_plugin(tmp_path: Path) -> None:
     writer.image("sheet", np.zeros((4, 6, 3), np.uint8), 3)
     writer.histogram("distances", np.linspace(0, 1, 50, dtype=np.float32), 3)
     writer.hparams(
-        {"loss": "margin", "epochs": 4, "none": None}, {"test/recall@1": 0.5}
+        "run-1", {"loss": "margin", "epochs": 4, "none": None}, {"test/recall@1": 0.5}
     )
     writer.close()
     kinds = {tag: entries[0][1] for tag, entries in events(tmp_path).items()}
