@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextlib.contextmanager
@@ -17,18 +20,34 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary keeps the suffixes of `path`, as many writers choose a format by them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.name, dir=path.parent)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(path.name, ".tmp-", path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _explained(path):
+            yield temporary
         temporary.chmod(0o644)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise OSError(
+            error.errno,
+            f"{path} cannot be written: {error.strerror}. What was there is kept. Make "
+            "room, or name another folder; then the same command goes on",
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,6 +17,15 @@ from dce_tf.files import write_json, write_text
 Metrics = dict[str, Any]
 
 
+def best_line(history: Sequence[Metrics]) -> Metrics | None:
+    """Returns the metrics of the best trained epoch, or None before the first score.
+
+    The best has the highest recall@1; among equals the highest MAP@R, then the first.
+    """
+    scored = [line for line in history if line["epoch"] >= 0 and "recall@1" in line]
+    return max(scored, key=lambda line: (line["recall@1"], line["map@r"]), default=None)
+
+
 class RunDirectory:
     """Paths and small files of one run.
 

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,16 @@ def test_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def fail_half_way(path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_text("half")
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(
+        OSError,
+        match=r"a\.txt cannot be written: No space left.*the same command goes on",
+    ):
         fail_half_way(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

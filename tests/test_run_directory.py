@@ -6,7 +6,7 @@ import pytest
 
 from dce_tf.config import Config
 from dce_tf.errors import UsageError
-from dce_tf.run_directory import RunDirectory
+from dce_tf.run_directory import RunDirectory, best_line
 
 
 @pytest.fixture
@@ -84,3 +84,15 @@ def test_lock_keeps_another_process_out(config: Config) -> None:
         other.join()
     with run.locked():
         pass
+
+
+def test_best_epoch_is_chosen_by_recall_then_map_then_the_first() -> None:
+    def line(epoch: int, recall: float, average: float) -> dict:
+        return {"epoch": epoch, "recall@1": recall, "map@r": average}
+
+    untrained = line(-1, 1.0, 1.0)
+    history = [untrained, line(0, 0.8, 0.9), {"epoch": 1}, line(2, 0.9, 0.3)]
+    assert best_line(history)["epoch"] == 2
+    history += [line(3, 0.9, 0.4), line(4, 0.9, 0.4)]
+    assert best_line(history)["epoch"] == 3
+    assert best_line([untrained]) is None

@@ -24,6 +24,9 @@ def define_flags(values: flags.FlagValues) -> None:
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Trains."""
     if arguments:
-        raise UsageError(f"Unexpected word {arguments[0]!r}: flags begin with --.")
+        raise UsageError(
+            f"Unexpected word {arguments[0]!r}: flags begin with --, and a command is "
+            "the first word."
+        )
     train(config_module.from_flags(settings))
     return 0

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from matplotlib.ticker import MaxNLocator
 
 from dce_tf.reports.figures import colour, new_figure, save, tidy
+from dce_tf.run_directory import Metrics, best_line
 
 STAGE_SHADES = {"full_embedding": "#eef4fa", "finetune": "#fdf3e7"}
 
 
-def plot_recall(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot_recall(history: Sequence[Metrics], path: Path) -> None:
     """Draws the scores and the loss of each epoch.
 
     Args:
@@ -37,8 +38,11 @@ def plot_recall(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     for number, key in enumerate(keys):
         values = [line.get(key, np.nan) for line in scored]
         axes.plot(epochs, values, "o-", markersize=3, color=colour(number), label=key)
-    best = max(scored[1:] or scored, key=lambda line: line["recall@1"])
-    axes.plot(best["epoch"] + 1, best["recall@1"], "*", markersize=14, color=colour(0))
+    best = best_line(history)
+    if best is not None:
+        axes.plot(
+            best["epoch"] + 1, best["recall@1"], "*", markersize=14, color=colour(0)
+        )
     split = scored[-1].get("evaluated_on", "val")
     note = (
         "TEST, on which the best epoch was selected"
@@ -57,7 +61,7 @@ def plot_recall(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     save(figure, path)
 
 
-def _shade_stages(axes: Any, history: Sequence[Mapping[str, Any]]) -> None:
+def _shade_stages(axes: Any, history: Sequence[Metrics]) -> None:
     for stage, shade in STAGE_SHADES.items():
         epochs = [line["epoch"] + 1 for line in history if line.get("stage") == stage]
         if epochs:

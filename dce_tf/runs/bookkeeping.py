@@ -7,11 +7,9 @@ from typing import Any
 
 import keras
 
-from dce_tf.run_directory import RunDirectory
+from dce_tf.run_directory import RunDirectory, best_line
 from dce_tf.training.checkpoints import Checkpoints, Progress
 from dce_tf.training.trainer import Trainer
-
-SELECTED_BY = "recall@1"
 
 
 class Bookkeeping(keras.callbacks.Callback):
@@ -43,13 +41,6 @@ class Bookkeeping(keras.callbacks.Callback):
         """Stores the epoch."""
         logs = {} if logs is None else logs
         logs["seconds"] = sum(v for k, v in logs.items() if k.startswith("seconds_"))
-        progress = self.progress
-        score = logs.get(SELECTED_BY)
-        if score is not None and (
-            progress.best_score is None or score > progress.best_score
-        ):
-            progress.best_epoch, progress.best_score = epoch, score
-            self._checkpoints.save_best(self._trainer.model)
         self.store(epoch, logs)
 
     def store(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -57,6 +48,8 @@ class Bookkeeping(keras.callbacks.Callback):
         self.progress.epoch = epoch
         self.progress.step = self._trainer.step
         self.progress.history.append({"epoch": epoch, **logs})
+        if best_line(self.progress.history) is self.progress.history[-1]:
+            self._checkpoints.save_best(self._trainer.model)
         self._checkpoints.save(self.progress, stateful_variables(self._trainer))
         self._run.write_metrics(self.progress.history)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from dce_tf.errors import UsageError
-from dce_tf.run_directory import Metrics, RunDirectory
+from dce_tf.run_directory import RunDirectory, best_line
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def _summarise(run: RunDirectory, folder: Path) -> RunSummary:
     name = str(run.path.relative_to(folder))
     try:
         config, history, report = run.config(), run.metrics(), run.report()
-        best = _best(history)
+        best = best_line(history) or {}
         after = report["after"] if report else {}
         return RunSummary(
             run=name,
@@ -83,11 +83,6 @@ def _summarise(run: RunDirectory, folder: Path) -> RunSummary:
         )
     except (json.JSONDecodeError, UsageError, KeyError, TypeError) as error:
         return RunSummary(run=name, state=f"damaged: {error}")
-
-
-def _best(history: Iterable[Metrics]) -> Metrics:
-    scored = [line for line in history if line["epoch"] >= 0 and "recall@1" in line]
-    return max(scored, key=lambda line: line["recall@1"], default={})
 
 
 def as_csv(runs: Iterable[RunSummary]) -> Iterable[list[str]]:

@@ -20,7 +20,7 @@ from dce_tf.reports.neighbours_sheet import plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
-from dce_tf.run_directory import RunDirectory
+from dce_tf.run_directory import RunDirectory, best_line
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
 from dce_tf.training.checkpoints import Checkpoints, Progress
 from dce_tf.training.display import Display, format_seconds
@@ -85,6 +85,11 @@ def conclude(
     Returns:
         The report.
     """
+    best = best_line(progress.history)
+    if best is None:
+        raise ValueError(
+            f"{run.path}: no epoch was evaluated, so there is no best one."
+        )
     model = load_best_model(run)
     evaluator = build_evaluator(model, config, splits, display)
     after, query, gallery = evaluator.evaluate(
@@ -105,7 +110,7 @@ def conclude(
     report = {
         "before": progress.before,
         "after": after,
-        "best_epoch": progress.best_epoch,
+        "best_epoch": best["epoch"],
         "selected_on": config.select_on,
         "seconds": sum(metrics.get("seconds", 0.0) for metrics in progress.history),
         "export": str(exported.relative_to(run.path)) if exported else None,

@@ -24,16 +24,12 @@ class Progress:
         step: Training steps done.
         history: The metrics of each epoch from −1 on.
         before: Test scores of the untrained network.
-        best_epoch: Epoch of the best score.
-        best_score: Its score; None before the first evaluation.
     """
 
     epoch: int = -1
     step: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     before: dict[str, float] = dataclasses.field(default_factory=dict)
-    best_epoch: int = -1
-    best_score: float | None = None
 
 
 class Checkpoints:
