@@ -12,8 +12,9 @@ from absl import flags
 from dce_tf import config as config_module
 from dce_tf import devices
 from dce_tf.runs.loading import load_data
-from dce_tf.runs.outcome import build_evaluator, load_best_model
+from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.selecting import define_run_flag, opened_run
+from dce_tf.runs.session import build_evaluator
 from dce_tf.training.display import Display
 
 _OVERRIDES = (

@@ -21,11 +21,11 @@ from dce_tf.reports.plots import plot_distances, plot_recall
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.run_directory import RunDirectory, best_line
+from dce_tf.runs.session import build_evaluator
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
 from dce_tf.training.checkpoints import Checkpoints, Progress
 from dce_tf.training.display import Display, format_seconds
-from dce_tf.training.evaluation import Embeddings, Evaluator
-from dce_tf.training.extractor import Extractor
+from dce_tf.training.evaluation import Embeddings
 from dce_tf.training.recluster import epoch_of, load_division
 
 PROJECTOR_IMAGES = 1000
@@ -45,25 +45,6 @@ def load_best_model(run: RunDirectory) -> EmbeddingModel:
         raise ValueError(f"{run.path} has no {path.name} yet: no epoch was evaluated.")
     model: EmbeddingModel = keras.models.load_model(path, compile=False)
     return model
-
-
-def build_evaluator(
-    model: EmbeddingModel, config: Config, splits: Splits, display: Display
-) -> Evaluator:
-    """Builds what scores a finished model on one device."""
-    extractor = Extractor(
-        model,
-        config.image_size,
-        batch_size=config.evaluation_batch_size,
-        num_workers=config.num_workers,
-    )
-    return Evaluator(
-        extractor,
-        splits.recall_at,
-        backend=config.backend,
-        seed=config.random_seed,
-        display=display,
-    )
 
 
 def conclude(

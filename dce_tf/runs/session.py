@@ -75,13 +75,11 @@ class Session:
 
     Attributes:
         trainer: The loop.
-        extractor: Runs the model without training it.
         recluster: Divides.
         evaluator: Scores.
     """
 
     trainer: Trainer
-    extractor: Extractor
     recluster: Recluster
     evaluator: Evaluator
 
@@ -126,6 +124,21 @@ def build_session(
         jit=config.jit,
         seed=config.random_seed,
     )
+    evaluator = build_evaluator(model, config, splits, display, strategy)
+    recluster = _recluster(
+        config, schedule, splits, run, trainer, evaluator.extractor, display
+    )
+    return Session(trainer, recluster, evaluator)
+
+
+def build_evaluator(
+    model: EmbeddingModel,
+    config: Config,
+    splits: Splits,
+    display: Display,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Evaluator:
+    """Builds what scores a model; without a strategy, on one device."""
     extractor = Extractor(
         model,
         config.image_size,
@@ -133,18 +146,12 @@ def build_session(
         strategy=strategy,
         num_workers=config.num_workers,
     )
-    evaluator = Evaluator(
+    return Evaluator(
         extractor,
         splits.recall_at,
         backend=config.backend,
         seed=config.random_seed,
         display=display,
-    )
-    return Session(
-        trainer,
-        extractor,
-        _recluster(config, schedule, splits, run, trainer, extractor, display),
-        evaluator,
     )
 
 
