@@ -31,6 +31,12 @@ def pytest_collection_modifyitems(
             item.add_marker(pytest.mark.skip(reason="TensorFlow sees no GPU"))
 
 
+@pytest.fixture(scope="session")
+def two_devices() -> tf.distribute.Strategy:
+    # One for all tests: the collectives of two strategies in one process collide.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture
 def shared() -> Path:
     if not SHARED.is_dir():

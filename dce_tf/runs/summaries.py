@@ -40,7 +40,8 @@ class Summaries(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the epoch."""
-        rate = float(self.model.optimizer.learning_rate)
+        # Under MirroredStrategy a variable cannot become a float by itself.
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         rates = {
             "learning_rate/backbone": rate * self._config.backbone_lr,
             "learning_rate/embedding": rate * self._config.embedding_lr,

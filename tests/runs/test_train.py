@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf import images
+from dce_tf import devices, images
 from dce_tf.config import Config
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.outcome import load_best_model
@@ -223,6 +223,27 @@ def test_mixed_precision_trains_and_exports(config: Config, precision: str) -> N
         keras.mixed_precision.set_global_policy("float32")
     assert report["after"]["map@r"] > report["before"]["map@r"]
     assert (RunDirectory.of(config).path / report["export"]).is_dir()
+
+
+def test_two_devices_run_like_one(
+    config: Config, two_devices: tf.distribute.Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Batches that two do not divide evenly, and checkpoints of mirrored weights.
+    plain = dataclasses.replace(
+        config, dropout=0.0, evaluation_batch_size=13, backbone_lr=1e-4
+    )
+    one = train(dataclasses.replace(plain, exp="one"))
+    monkeypatch.setattr(devices, "make_strategy", lambda: two_devices)
+    with pytest.raises(KeyboardInterrupt):
+        train(plain, callbacks=[StopAfter(1)])
+    two = train(plain)
+    assert two["before"] == pytest.approx(one["before"], abs=0.02)
+    assert two["after"]["map@r"] == pytest.approx(one["after"]["map@r"], abs=0.05)
+    losses = [
+        [line.get("loss") for line in RunDirectory.of(settings).metrics()[1:3]]
+        for settings in (plain, dataclasses.replace(plain, exp="one"))
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_broken_image_is_listed_and_left_out(config: Config, tmp_path: Path) -> None:

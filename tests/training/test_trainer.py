@@ -1,5 +1,3 @@
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -78,12 +76,6 @@ def fit(trainer: Trainer, epochs: int = 4, steps: int = 5, callbacks=()) -> list
     return deliver.logs
 
 
-@functools.cache
-def two_devices() -> tf.distribute.Strategy:
-    # One for all tests: the collectives of two strategies in one process collide.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def test_loss_falls_through_all_stages() -> None:
     logs = fit(make_trainer(), epochs=8)
     assert [entry["stage"] for entry in logs][-3:] == [
@@ -106,8 +98,8 @@ def test_loss_of_each_learner_is_told_apart() -> None:
     assert "learner_losses" not in logs[-1]
 
 
-def test_two_devices_give_the_weights_of_one() -> None:
-    one, two = make_trainer(), make_trainer(two_devices())
+def test_two_devices_give_the_weights_of_one(two_devices) -> None:
+    one, two = make_trainer(), make_trainer(two_devices)
     logs = fit(one, steps=5), fit(two, steps=5)
     assert one.step == two.step == 20
     for a, b in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
@@ -115,9 +107,9 @@ def test_two_devices_give_the_weights_of_one() -> None:
     assert logs[0][-1]["loss"] == pytest.approx(logs[1][-1]["loss"], rel=1e-3)
 
 
-def test_replica_mining_sees_only_its_own_part() -> None:
-    whole = fit(make_trainer(two_devices()), epochs=2, steps=1)
-    parts = fit(make_trainer(two_devices(), global_mining=False), epochs=2, steps=1)
+def test_replica_mining_sees_only_its_own_part(two_devices) -> None:
+    whole = fit(make_trainer(two_devices), epochs=2, steps=1)
+    parts = fit(make_trainer(two_devices, global_mining=False), epochs=2, steps=1)
     assert whole[0]["loss"] != pytest.approx(parts[0]["loss"], rel=1e-4)
 
 
