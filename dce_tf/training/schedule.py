@@ -8,7 +8,7 @@ import enum
 from dce_tf.errors import UsageError
 
 
-class Stage(str, enum.Enum):
+class Stage(enum.StrEnum):
     """What an epoch trains."""
 
     DIVIDE = "divide"
