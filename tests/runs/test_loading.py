@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dce_tf.config import Config
+from dce_tf.datasets import Splits
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.loading import load_data, selection_split
+from dce_tf.training.display import Display
+from tests import fakes
+
+
+def load(root: Path, **settings) -> tuple[Config, Splits]:
+    given = {"dataset": "folder", "num_clusters": 2, **settings}
+    config = Config(data_dir=str(root), log_dir=str(root / "log"), **given)
+    return config, load_data(config, RunDirectory.of(config), Display())
+
+
+def test_validation_classes_are_held_out_of_training(tmp_path: Path) -> None:
+    root = fakes.write_folder(tmp_path, num_classes=10, images_per_class=3)
+    config, splits = load(root, val_fraction=0.3)
+    assert len(splits.val.class_names) == 3
+    assert len(splits.train.class_names) == 7
+    assert not set(splits.val.class_names) & set(splits.train.class_names)
+    assert selection_split(config, splits) == (splits.val, splits.val)
+
+
+def test_own_validation_split_is_used(tmp_path: Path) -> None:
+    parts = ("train", "val", "query", "gallery")
+    root = fakes.write_folder(tmp_path, 6, images_per_class=3, splits=parts)
+    config, splits = load(root)
+    assert len(splits.train) == len(splits.val) == 18
+    assert selection_split(config, splits) == (splits.val, splits.val)
+
+
+def test_selecting_on_test_trains_on_all_classes(tmp_path: Path) -> None:
+    parts = ("train", "query", "gallery")
+    root = fakes.write_folder(tmp_path, 6, images_per_class=3, splits=parts)
+    config, splits = load(root, val_fraction=0, select_on="test")
+    assert len(splits.train.class_names) == 6
+    assert selection_split(config, splits) == (splits.query, splits.gallery)
+
+
+def test_nothing_to_select_on_is_refused(tmp_path: Path) -> None:
+    root = fakes.write_folder(tmp_path, num_classes=6, images_per_class=3)
+    with pytest.raises(ValueError, match="nothing to choose the best epoch on"):
+        load(root, val_fraction=0)
+
+
+def test_more_clusters_than_classes_allow_names_the_most(tmp_path: Path) -> None:
+    root = fakes.write_folder(tmp_path, num_classes=10, images_per_class=3)
+    with pytest.raises(ValueError, match=r"--num_clusters=8 is too many.*at most 4"):
+        load(root, num_clusters=8, val_fraction=0.2)
+
+
+def test_broken_images_keep_query_and_gallery_numbered_alike(tmp_path: Path) -> None:
+    parts = ("train", "query", "gallery")
+    root = fakes.write_folder(tmp_path, 6, images_per_class=4, splits=parts)
+    for path in sorted((root / "query").rglob("*.jpg"))[:4]:
+        path.write_bytes(b"")
+    _, splits = load(root, max_bad_images=0.5, val_fraction=0.4)
+    assert splits.query.class_names == splits.gallery.class_names
+    for split in (splits.query, splits.gallery):
+        names = np.asarray(split.class_names)[split.labels]
+        assert names.tolist() == [Path(path).parent.name for path in split.paths]
+    assert "are broken" in splits.warnings[-1]
+
+
+def test_search_for_broken_images_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fakes.write_folder(tmp_path, num_classes=10, images_per_class=3)
+    load(root, val_fraction=0.2)
+    monkeypatch.setattr("dce_tf.runs.loading.find_broken", None)
+    load(root, val_fraction=0.2)
