@@ -119,6 +119,9 @@ def test_rows_are_a_function_of_seed_epoch_and_cluster() -> None:
     np.testing.assert_array_equal(planned.rows, plan(assignment, labels, 2).rows)
     assert np.any(planned.rows != plan(assignment, labels, 2, epoch=1).rows)
     assert np.any(planned.rows != plan(assignment, labels, 2, seed=1).rows)
+    # Cluster 1 is made like cluster 0, and yet draws otherwise.
+    shifted = planned.rows[planned.learner == 0] + 80
+    assert np.any(shifted != planned.rows[planned.learner == 1])
     # Cluster 0 draws the same, whatever becomes of cluster 1.
     alone = plan(np.where(assignment == 1, -1, assignment), labels, 2)
     np.testing.assert_array_equal(planned.rows[planned.learner == 0], alone.rows)

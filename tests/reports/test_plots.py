@@ -58,6 +58,7 @@ def test_cluster_plot_survives_empty_clusters_and_lone_images(
 def test_sizes_count_every_image_once() -> None:
     sizes = sizes_with_lone(np.array([0, 2, -1, 2, -1, -1], np.int32), 3)
     assert sizes.tolist() == [1, 0, 2, 3]
+    assert sizes_with_lone(np.array([0, 0], np.int32), 3).tolist() == [2, 0, 0, 0]
 
 
 def test_distances_are_drawn_before_and_after(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_more_clusters_than_classes_allow_names_the_most(tmp_path: Path) -> None
 def test_broken_images_keep_query_and_gallery_numbered_alike(tmp_path: Path) -> None:
     parts = ("train", "query", "gallery")
     root = fakes.write_folder(tmp_path, 6, images_per_class=4, splits=parts)
-    for path in sorted((root / "query").rglob("*.jpg"))[:4]:
+    for path in sorted((root / "gallery").rglob("*.jpg"))[:4]:
         path.write_bytes(b"")
     _, splits = load(root, max_bad_images=0.5, val_fraction=0.4)
     assert splits.query.class_names == splits.gallery.class_names
