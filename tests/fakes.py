@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy.io
 from PIL import Image, ImageDraw
 
 
@@ -77,6 +78,108 @@ def write_inshop(
     (root / "Eval").mkdir(exist_ok=True)
     (root / "Eval" / "list_eval_partition.txt").write_text("\n".join([*head, *lines]))
     return root
+
+
+def write_sop(
+    root: Path, num_classes: int = 8, images_per_class: int = 6, size: int = 32
+) -> Path:
+    """Writes the official layout of SOP; needs allow_partial_data."""
+    splits = ("train", "test")
+    rows = list(_write_images(root, "", num_classes, images_per_class, size, splits))
+    for split in splits:
+        named = [(path, name) for path, name, part in rows if part == split]
+        lines = ["image_id class_id super_class_id path"]
+        lines += [f"{i} {name} 1 {path}" for i, (path, name) in enumerate(named, 1)]
+        (root / f"Ebay_{split}.txt").write_text("\n".join(lines))
+    return root
+
+
+def write_cub(
+    root: Path, num_classes: int = 4, images_per_class: int = 3, size: int = 32
+) -> Path:
+    """Writes the official layout of CUB, half of the classes from 101 on."""
+    rows = _numbered(root, "images", num_classes, images_per_class, size, 100)
+    images = [f"{i} {path}" for i, (path, _) in enumerate(rows, 1)]
+    labels = [f"{i} {label}" for i, (_, label) in enumerate(rows, 1)]
+    (root / "images.txt").write_text("\n".join(images))
+    (root / "image_class_labels.txt").write_text("\n".join(labels))
+    return root
+
+
+def write_cars(
+    root: Path, num_classes: int = 4, images_per_class: int = 4, size: int = 32
+) -> Path:
+    """Writes CARS196 as one annotation file, half of the classes from 99 on."""
+    rows = _numbered(root, "car_ims", num_classes, images_per_class, size, 98)
+    named = [(f"car_ims/{path}", label) for path, label in rows]
+    _save_annotations(root / "cars_annos.mat", "relative_im_path", named)
+    return root
+
+
+def write_cars_devkit(
+    root: Path, num_classes: int = 4, images_per_class: int = 4, size: int = 32
+) -> Path:
+    """Writes CARS196 as the split devkit: half of the images of a class each."""
+    for part, name in (("train", "annos"), ("test", "annos_withlabels")):
+        rows = _numbered(
+            root, f"cars_{part}", num_classes, images_per_class // 2, size, 98
+        )
+        path = root / "devkit" / f"cars_{part}_{name}.mat"
+        _save_annotations(path, "fname", rows)
+    return root
+
+
+def write_vid(
+    root: Path, num_classes: int = 8, images_per_class: int = 6, size: int = 32
+) -> Path:
+    """Writes the official layout of VehicleID, with one test list for all sizes."""
+    splits = ("train", "test")
+    rows = list(
+        _write_images(root, "image", num_classes, images_per_class, size, splits)
+    )
+    lists = {
+        "train": ["train_list"],
+        "test": [f"test_list_{n}" for n in (800, 1600, 2400)],
+    }
+    (root / "train_test_split").mkdir()
+    for split, names in lists.items():
+        lines = [
+            f"{path.removeprefix('image/').removesuffix('.jpg')} {name}"
+            for path, name, part in rows
+            if part == split
+        ]
+        for name in names:
+            path = root / "train_test_split" / f"{name}.txt"
+            path.write_text("\n".join(lines))
+    return root
+
+
+def _numbered(
+    root: Path,
+    folder: str,
+    num_classes: int,
+    images_per_class: int,
+    size: int,
+    cut: int,
+) -> list[tuple[str, int]]:
+    """Writes `folder/NUMBER/*.jpg`, half of the classes above `cut`; path and class."""
+    rng = np.random.default_rng(0)
+    half = num_classes // 2
+    rows = []
+    for label in (*range(1, half + 1), *range(cut + 1, cut + half + 1)):
+        for i in range(images_per_class):
+            path = f"{label:03}/{i:02}.jpg"
+            write_image(root / folder / path, label, rng, size)
+            rows.append((path, label))
+    return rows
+
+
+def _save_annotations(path: Path, field: str, rows: list[tuple[str, int]]) -> None:
+    annotations = np.empty((1, len(rows)), [(field, object), ("class", object)])
+    for i, row in enumerate(rows):
+        annotations[0, i] = row
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scipy.io.savemat(path, {"annotations": annotations})
 
 
 def _write_images(

@@ -31,10 +31,12 @@ def build_splits(
 
     Raises:
         ValueError: If a split is missing, two of them contradict each other, a
-            class is in train and elsewhere, or train gives no pair or no contrast.
+            class is in train and elsewhere, an image is named twice, or train gives no
+            pair or no contrast.
     """
     found = {split: listing for split, listing in listings.items() if len(listing)}
     _check_present(source, found)
+    _check_unique(source, found)
     _check_train(source, found["train"])
     for split in found:
         if split != "train":
@@ -108,6 +110,18 @@ def _check_present(source: Path, found: Mapping[str, Listing]) -> None:
             f"{has}; expected test, or query and gallery. Add one, of classes that "
             "train does not have."
         )
+
+
+def _check_unique(source: Path, found: Mapping[str, Listing]) -> None:
+    seen: dict[str, str] = {}
+    for listing in found.values():
+        for row, path in enumerate(listing.paths):
+            if path in seen:
+                raise ValueError(
+                    f"{listing.place(source, row)}: found {path!r} again, after "
+                    f"{seen[path]}; expected each image once. Remove one of the two."
+                )
+            seen[path] = listing.place(source, row)
 
 
 def _check_train(source: Path, train: Listing) -> None:

@@ -50,7 +50,6 @@ def read_index(path: Path, *, recall_at: tuple[int, ...] = (1, 2, 4, 8)) -> Spli
     lines = iterate_csv(path, read_text(path, _CONTENT))
     width = _check_header(path, next(lines)[1])
     listings = {split: Listing() for split in SPLITS}
-    seen: dict[str, int] = {}
     root = path.parent
     for number, fields in lines:
         if len(fields) != width:
@@ -63,12 +62,6 @@ def read_index(path: Path, *, recall_at: tuple[int, ...] = (1, 2, 4, 8)) -> Spli
         label, split = fields[1].strip(), fields[2].strip()
         if not label or split not in listings:
             raise _bad_field(f"{path}, line {number}", label, split)
-        first = seen.setdefault(relative, number)
-        if first != number:
-            raise ValueError(
-                f"{path}, line {number}: found path {relative!r} again, after line "
-                f"{first}; expected each image once. Remove one of the lines."
-            )
         listings[split].add(f"{root}/{relative}", label, number)
     return build_splits(path, listings, recall_at=recall_at)
 

@@ -131,3 +131,56 @@ def clean_path(path: str, where: str) -> str:
             "relative, without '..'. Correct it or move the image there."
         )
     return "/".join(part for part in parts if part not in ("", "."))
+
+
+def iterate_rows(
+    path: Path, content: str, columns: tuple[str, ...], *, header: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """Yields the line number and the fields of each line of a list file.
+
+    Args:
+        path: The file; fields have white space between, the last may hold some.
+        content: What it should hold, for the errors.
+        columns: What the fields are.
+        header: Whether the first line must name the columns.
+
+    Raises:
+        ValueError: As `read_text`, or if a line has too few fields, or the header is
+            another.
+    """
+    for number, line in enumerate(read_text(path, content).splitlines(), start=1):
+        fields = line.split(None, len(columns) - 1)
+        if number == 1 and header:
+            if tuple(fields) != columns:
+                raise ValueError(
+                    f"{path}, line 1: found header {line.strip()!r}; expected "
+                    f"{' '.join(columns)!r}. Download the file anew."
+                )
+        elif fields:
+            if len(fields) != len(columns):
+                raise ValueError(
+                    f"{path}, line {number}: found {len(fields)} fields; expected "
+                    f"{len(columns)}: {' '.join(columns)}. Download the file anew."
+                )
+            yield number, [field.strip() for field in fields]
+
+
+def find_base(root: Path, content: str, *markers: str) -> Path:
+    """Returns the folder that is the data set: `root`, or the one below that holds it.
+
+    Args:
+        root: What the user named.
+        content: What must lie there, for the error.
+        *markers: Files or folders, one of which the data set's own folder has.
+
+    Raises:
+        ValueError: If neither has it.
+    """
+    below = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    for base in (root, *below):
+        if any((base / marker).exists() for marker in markers):
+            return base
+    raise ValueError(
+        f"{root}: found no {' or '.join(markers)}; expected {content}. Correct "
+        "--data_dir or unpack the archive there."
+    )

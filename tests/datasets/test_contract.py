@@ -13,10 +13,14 @@ from dce_tf.datasets import DATASETS, Splits, glyph_classes, glyphs
 from tests import fakes
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
+    "cars": fakes.write_cars,
+    "cub": fakes.write_cub,
     "csv": fakes.write_csv,
     "folder": fakes.write_folder,
     "glyphs": lambda root: root,
     "inshop": fakes.write_inshop,
+    "sop": fakes.write_sop,
+    "vid": fakes.write_vid,
 }
 
 

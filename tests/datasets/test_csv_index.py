@@ -81,7 +81,10 @@ def test_byte_order_mark_blank_lines_quotes_and_spaces_pass(
         (["a/../../x,cat,train"], r"line 2: found path 'a/\.\./\.\./x'"),
         (["/etc/x.jpg,cat,train"], r"line 2: found path '/etc/x\.jpg'"),
         ([r"C:\x.jpg,cat,train"], r"line 2: found path 'C:"),
-        (["x,cat,train", "./x,cat,train"], r"line 3: found path 'x' again.* line 2"),
+        (
+            ["x,cat,train", "./x,cat,train"],
+            r"line 3: found '.*/x' again, after .* line 2",
+        ),
         (['"x"y,cat,train'], r"line 2: found broken CSV"),
     ],
 )
