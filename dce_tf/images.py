@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from dce_tf.exif import turn_upright
+
 RESIZE_RATIO = 256 / 224  # Shorter side before the centre crop, per pixel of the crop.
 
 _CROP_TRIES = 10
@@ -18,7 +20,7 @@ _CROP_ASPECT = (3 / 4, 4 / 3)
 
 
 def decode(data: Any) -> Any:
-    """Decodes an image to RGB.
+    """Decodes an image to RGB, upright as its EXIF orientation says.
 
     Args:
         data: Scalar string tensor: a JPEG, PNG, GIF (its first frame is taken), BMP
@@ -31,7 +33,7 @@ def decode(data: Any) -> Any:
         tf.errors.InvalidArgumentError: If `data` is no such file, or is damaged.
     """
     image = tf.io.decode_image(data, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, (None, None, 3))
+    return tf.ensure_shape(turn_upright(image, data), (None, None, 3))
 
 
 def evaluation_image(image: Any, image_size: int) -> Any:

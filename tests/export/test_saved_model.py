@@ -32,10 +32,12 @@ def exported(model: EmbeddingModel, tmp_path_factory: pytest.TempPathFactory) ->
     return export_saved_model(model, SIZE, tmp_path_factory.mktemp("export"))
 
 
-def picture(kind: str, mode: str, size: tuple[int, int], seed: int) -> bytes:
+def picture(
+    kind: str, mode: str, size: tuple[int, int], seed: int, **options: bytes
+) -> bytes:
     noise = np.random.default_rng(seed).integers(0, 256, (*size, 3)).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(noise).convert(mode).save(buffer, kind)
+    Image.fromarray(noise).convert(mode).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -46,6 +48,13 @@ BATCH = [
     picture("BMP", "RGB", (10, 64), 3),
     picture("WEBP", "RGB", (64, 48), 4),
     picture("JPEG", "L", (41, 41), 5),
+    picture(
+        "JPEG",
+        "RGB",
+        (40, 60),
+        6,
+        exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0",
+    ),
 ]
 
 
