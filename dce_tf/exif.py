@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 _ORIENTATION = 0x0112  # Tag of TIFF 6.0 and EXIF 2.32.
-_SEARCHED_BYTES = 1 << 16  # A JPEG's APP1 segment is no longer, and comes first.
+_SEARCHED_BYTES = 1 << 12  # EXIF 2.32, 4.7.2: its segment is the first of a JPEG.
 _SIGNATURE = b"Exif\0\0"
 _ENTRY_BYTES = 12
 _MOST_ENTRIES = 64
