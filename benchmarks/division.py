@@ -42,12 +42,15 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=11_318)
     parser.add_argument("--dim", type=int, default=2048)
     parser.add_argument("--clusters", type=int, default=8)
+    parser.add_argument("--kmeans_iterations", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
 
     features, labels = draw_features(args.images, args.classes, args.dim)
     points = unit_length(features)
-    kmeans = functools.partial(fit_kmeans, points, args.clusters)
+    kmeans = functools.partial(
+        fit_kmeans, points, args.clusters, num_iterations=args.kmeans_iterations
+    )
     result, before = kmeans(seed=0), kmeans(seed=1).assignment
     membership = merge_untrainable(result.assignment, labels, result.centroids)
     parts = {

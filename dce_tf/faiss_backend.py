@@ -9,6 +9,11 @@ import faiss
 
 from dce_tf.errors import UsageError
 
+BACKENDS = ("auto", "faiss", "faiss-gpu")
+
+# The most neighbours that FAISS selects on a GPU.
+MOST_ON_GPU = 2048
+
 _GPU_PACKAGES = ("faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
 
 
@@ -41,8 +46,13 @@ def use_gpu(backend: str) -> bool:
         backend: `"faiss"` never, `"faiss-gpu"` always, `"auto"` if there is one.
 
     Raises:
-        UsageError: If a GPU is asked for and FAISS cannot use one.
+        UsageError: If a GPU is asked for and FAISS cannot use one, or `backend` is
+            none of `BACKENDS`.
     """
+    if backend not in BACKENDS:
+        raise UsageError(
+            f"Unknown --backend={backend}. Use one of {', '.join(BACKENDS)}."
+        )
     built = hasattr(faiss, "StandardGpuResources")
     seen = faiss.get_num_gpus() if built else 0
     if backend == "faiss-gpu" and not seen:
@@ -54,15 +64,18 @@ def use_gpu(backend: str) -> bool:
     return backend != "faiss" and seen > 0
 
 
-def exact_index(dim: int, backend: str) -> Any:
+def exact_index(dim: int, backend: str, num_neighbours: int = 1) -> Any:
     """Returns an empty index that searches exactly, by squared Euclidean distance.
 
     Args:
         dim: Width of the vectors.
         backend: See `use_gpu`.
+        num_neighbours: The most that a search will ask for. Beyond `MOST_ON_GPU` the
+            index stays on the CPU, whatever the backend.
     """
     index = faiss.IndexFlatL2(dim)
-    return faiss.index_cpu_to_all_gpus(index) if use_gpu(backend) else index
+    on_gpu = use_gpu(backend) and num_neighbours <= MOST_ON_GPU
+    return faiss.index_cpu_to_all_gpus(index) if on_gpu else index
 
 
 def kmeans(dim: int, num_clusters: int, *, backend: str, **settings: Any) -> Any:

@@ -50,10 +50,20 @@ def plan_epoch(
         cluster_batches: `"max"` or `"min"`.
 
     Raises:
-        ValueError: As `class_balanced_batches`.
+        ValueError: If `cluster_batches` is neither, no image is in a cluster, or as
+            `class_balanced_batches`.
     """
+    if cluster_batches not in ("max", "min"):
+        raise ValueError(
+            f'cluster_batches must be "max" or "min"; received {cluster_batches!r}.'
+        )
     members = [np.flatnonzero(assignment == c) for c in range(num_clusters)]
     turns = [cluster for cluster in range(num_clusters) if len(members[cluster])]
+    if not turns:
+        raise ValueError(
+            f"None of the {len(labels)} images is in one of the {num_clusters} "
+            "clusters, so there is nothing to draw. Give every class two images."
+        )
     sizes = [max(1, len(members[cluster]) // batch_size) for cluster in turns]
     steps = max(sizes) if cluster_batches == "max" else min(sizes)
     drawn = [
@@ -137,7 +147,10 @@ def _draw_classes(
     """Draws the classes of each batch, and how many places each column takes."""
     populations = np.full(steps, num_classes)
     if num_classes >= places:
-        return _without_repeats(populations, places, rng), np.ones(places, np.int64)
+        # Floyd's method draws low numbers first, and each replica gets a part of the
+        # batch: shuffled, every replica sees every class.
+        drawn = rng.permuted(_without_repeats(populations, places, rng), axis=1)
+        return drawn, np.ones(places, np.int64)
     # Each class takes ⌊places / classes⌋, and some, drawn anew each step, one more.
     order = rng.permuted(np.tile(np.arange(num_classes), (steps, 1)), axis=1)
     more = np.arange(num_classes) < places % num_classes
@@ -155,7 +168,10 @@ def _draw_images(counts: Rows, wanted: int, rng: np.random.Generator) -> Rows:
 
 
 def _without_repeats(populations: Rows, wanted: int, rng: np.random.Generator) -> Rows:
-    """Draws subsets of 0 … n−1 for each n at once (Floyd's method)."""
+    """Draws subsets of 0 … n−1 for each n at once (Floyd's method).
+
+    All subsets are equally likely, their orders are not.
+    """
     drawn = np.empty((len(populations), wanted), np.int64)
     for i in range(wanted):
         last = populations - wanted + i

@@ -66,3 +66,18 @@ def test_exact_index_finds_the_nearest() -> None:
     distances, found = index.search(np.array([[3, 3]], np.float32), 2)
     assert found.tolist() == [[1, 0]]
     assert distances.tolist() == [[1, 18]]
+
+
+def test_unknown_backend_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"Unknown --backend=cuda\. Use one of auto"):
+        faiss_backend.use_gpu("cuda")
+
+
+@pytest.mark.parametrize(("num_neighbours", "moved"), [(2048, True), (2049, False)])
+def test_searches_too_wide_for_a_gpu_stay_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, num_neighbours: int, moved: bool
+) -> None:
+    pretend(monkeypatch, built=True, gpus=1)
+    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda _: "on the GPU")
+    index = faiss_backend.exact_index(2, "faiss-gpu", num_neighbours)
+    assert (index == "on the GPU") is moved

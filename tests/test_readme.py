@@ -38,7 +38,7 @@ def test_every_flag_named_exists() -> None:
 
     values = flags.FlagValues()
     config.define_flags(values)
-    known = {*values, "help", "flagfile", "run", "json", "csv", "logdir"}
+    known = {*values, "help", "flagfile", "run", "json", "csv", "logdir", "make_index"}
     named = {
         name.replace("-", "_") for name in re.findall(r"--([a-z][a-z_-]+)", README)
     }

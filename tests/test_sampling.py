@@ -125,3 +125,23 @@ def test_rows_are_a_function_of_seed_epoch_and_cluster() -> None:
     # Cluster 0 draws the same, whatever becomes of cluster 1.
     alone = plan(np.where(assignment == 1, -1, assignment), labels, 2)
     np.testing.assert_array_equal(planned.rows[planned.learner == 0], alone.rows)
+
+
+@pytest.mark.parametrize("num_classes", [2, 7, 20, 25])
+def test_every_class_reaches_every_part_of_a_batch(num_classes: int) -> None:
+    # Each replica trains on a contiguous part of the batch.
+    labels = np.repeat(np.arange(num_classes), 30)
+    drawn = labels[draw(labels, steps=3000, batch_size=80)]
+    first = np.bincount(drawn[:, :40].ravel(), minlength=num_classes)
+    share = first / np.bincount(drawn.ravel(), minlength=num_classes)
+    np.testing.assert_allclose(share, 0.5, atol=0.05)
+
+
+def test_unknown_cluster_batches_are_refused() -> None:
+    with pytest.raises(ValueError, match='"max" or "min"; received \'mean\''):
+        plan(np.zeros(16), np.repeat([0, 1], 8), 1, cluster_batches="mean")
+
+
+def test_nothing_assigned_is_refused() -> None:
+    with pytest.raises(ValueError, match="None of the 16 images is in one of the 3"):
+        plan(np.full(16, -1), np.repeat([0, 1], 8), 3)

@@ -35,7 +35,8 @@ def fit_kmeans(
     num_iterations: int = 100,
     num_restarts: int = 1,
     backend: str = "auto",
-    tolerance: float = 1e-4,
+    initial_centroids: Points | None = None,
+    tolerance: float = 1e-5,
 ) -> KMeansResult:
     """Clusters points with FAISS, all of them, without sub-sampling.
 
@@ -48,15 +49,54 @@ def fit_kmeans(
         num_iterations: Most iterations of each restart.
         num_restarts: Runs from different starts; the lowest objective wins.
         backend: `"auto"`, `"faiss"` or `"faiss-gpu"`.
+        initial_centroids: Where the first run starts, float32 `(num_clusters, dim)`;
+            further restarts start from k-means++.
         tolerance: Stop when an iteration lowers the objective by less than this share.
 
     Returns:
         The clusters.
 
     Raises:
-        ValueError: If there are fewer points than clusters, or a point is not finite.
+        ValueError: If a count is below 1, there are fewer points than clusters, a
+            point is not finite, or the initial centroids have another shape.
     """
+    counts = {
+        "num_clusters": num_clusters,
+        "num_iterations": num_iterations,
+        "num_restarts": num_restarts,
+    }
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be 1 or more; received {count}.")
     points = np.ascontiguousarray(points, np.float32)
+    _check_points(points, num_clusters)
+    if initial_centroids is not None:
+        initial_centroids = np.ascontiguousarray(initial_centroids, np.float32)
+        _check_centroids(initial_centroids, (num_clusters, points.shape[1]))
+    if num_clusters == 1:
+        return _one_cluster(points)
+    # FAISS starts all of its own restarts (nredo) from the same k-means++ draw.
+    seeds = np.random.default_rng(seed).integers(2**31, size=num_restarts)
+    results = []
+    for run, start in enumerate(seeds.tolist()):
+        kmeans = faiss_backend.kmeans(
+            points.shape[1],
+            num_clusters,
+            backend=backend,
+            niter=num_iterations,
+            seed=start,
+            early_stop_threshold=tolerance,
+        )
+        kmeans.train(points, init_centroids=None if run else initial_centroids)
+        distances, assignment = kmeans.assign(points)
+        objective = float(distances.sum(dtype=np.float64))
+        results.append(
+            KMeansResult(assignment.astype(np.int32), kmeans.centroids, objective)
+        )
+    return min(results, key=lambda result: result.objective)
+
+
+def _check_points(points: Points, num_clusters: int) -> None:
     if len(points) < num_clusters:
         raise ValueError(
             f"{len(points)} images cannot be cut into {num_clusters} clusters. "
@@ -68,33 +108,20 @@ def fit_kmeans(
             f"The features of {bad} of {len(points)} images are not finite: the "
             "training has diverged. Lower the learning rates."
         )
-    # FAISS starts all of its own restarts (nredo) from the same k-means++ draw.
-    seeds = np.random.default_rng(seed).integers(2**31, size=num_restarts)
-    results = [
-        _run(points, num_clusters, int(start), num_iterations, backend, tolerance)
-        for start in seeds
-    ]
-    return min(results, key=lambda result: result.objective)
 
 
-def _run(
-    points: Points,
-    num_clusters: int,
-    seed: int,
-    num_iterations: int,
-    backend: str,
-    tolerance: float,
-) -> KMeansResult:
-    kmeans = faiss_backend.kmeans(
-        points.shape[1],
-        num_clusters,
-        backend=backend,
-        niter=num_iterations,
-        seed=seed,
-        early_stop_threshold=tolerance,
-    )
-    kmeans.train(points)
-    distances, assignment = kmeans.assign(points)
-    return KMeansResult(
-        assignment.astype(np.int32), kmeans.centroids, float(distances.sum())
-    )
+def _check_centroids(centroids: Points, shape: tuple[int, int]) -> None:
+    if centroids.shape != shape or not np.isfinite(centroids).all():
+        raise ValueError(
+            f"initial_centroids must be finite and of shape {shape}, one for each "
+            f"cluster; received shape {centroids.shape}."
+        )
+
+
+def _one_cluster(points: Points) -> KMeansResult:
+    """Returns the mean; ‖x − mean‖² = ‖x‖² − ‖mean‖², summed, needs no copy."""
+    mean = points.mean(axis=0, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", points, points).sum(dtype=np.float64)
+    objective = max(0.0, float(squares - len(points) * (mean @ mean)))
+    centroids = mean[None].astype(np.float32)
+    return KMeansResult(np.zeros(len(points), np.int32), centroids, objective)

@@ -36,7 +36,21 @@ def match_clusters(old: Assignment, new: Assignment, num_clusters: int) -> Match
         old: Cluster of each image last time, int `(num_images,)`; −1 in none.
         new: Cluster of each image this time, likewise.
         num_clusters: How many clusters both have.
+
+    Raises:
+        ValueError: If the two are not of the same images, or have other clusters.
     """
+    if len(old) != len(new):
+        raise ValueError(
+            f"The old clusters are of {len(old)} images, the new ones of {len(new)}: "
+            "only clusterings of the same images can be matched."
+        )
+    found = int(max(old.max(initial=-1), new.max(initial=-1))) + 1
+    if found > num_clusters:
+        raise ValueError(
+            f"Clusters 0 to {found - 1} cannot be matched as {num_clusters}: old and "
+            "new must both have num_clusters."
+        )
     both = (old >= 0) & (new >= 0)
     pairs = new[both].astype(np.int64) * num_clusters + old[both]
     shared = np.bincount(pairs, minlength=num_clusters**2)

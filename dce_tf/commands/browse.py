@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from rich.console import Console
 
 from dce_tf.errors import UsageError
+from dce_tf.reports.tables import print_table
 from dce_tf.runs.listing import as_csv, as_table, list_runs
 
 
@@ -31,8 +31,5 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     if settings["csv"]:
         csv.writer(sys.stdout, lineterminator="\n").writerows(as_csv(runs))
     else:
-        console = Console()
-        # Written to a file there is no edge to fold a table at.
-        width = console.width if console.is_terminal else 200
-        Console(width=width).print(as_table(runs))
+        print_table(as_table(runs))
     return 0

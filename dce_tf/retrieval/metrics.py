@@ -47,7 +47,22 @@ def evaluate_retrieval(
 
     Returns:
         The means over all queries, each 0 to 1.
+
+    Raises:
+        ValueError: If there is nothing to search, embeddings and labels are not equally
+            many, a K is below 1, or an embedding is not finite.
     """
+    _check("query", query, query_labels)
+    _check("gallery", gallery, gallery_labels)
+    if leave_one_out and len(query) != len(gallery):
+        raise ValueError(
+            "leave_one_out searches images among themselves: query and gallery must "
+            f"be the same; received {len(query)} and {len(gallery)} images."
+        )
+    if min(recall_at, default=0) < 1:
+        raise ValueError(
+            f"Each K of recall_at must be 1 or more; received {recall_at}."
+        )
     num_classes = int(max(query_labels.max(), gallery_labels.max())) + 1
     in_gallery = np.bincount(gallery_labels, minlength=num_classes)
     relevant = in_gallery[query_labels] - leave_one_out
@@ -69,6 +84,14 @@ def evaluate_retrieval(
         totals["r_precision"] += precision
         totals["map@r"] += average
     return {key: float(total / len(query)) for key, total in totals.items()}
+
+
+def _check(name: str, embeddings: Embeddings, labels: Labels) -> None:
+    if not len(embeddings) or len(embeddings) != len(labels):
+        raise ValueError(
+            f"The {name} must be one or more embeddings with a label each; received "
+            f"{len(embeddings)} embeddings and {len(labels)} labels."
+        )
 
 
 def _scores_at_r(

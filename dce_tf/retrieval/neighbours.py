@@ -14,6 +14,9 @@ Rows = npt.NDArray[np.int64]
 
 BLOCK = 4096
 
+# Queries × neighbours of a block: about 200 MB with what the metrics make of them.
+BLOCK_NEIGHBOURS = 4096 * 1024
+
 
 def search_blocks(
     query: Embeddings,
@@ -36,23 +39,48 @@ def search_blocks(
         exclude_self: Whether query i is gallery image i and must not find itself. If
             duplicates push it out of its own neighbours, the farthest is left out.
         backend: Where FAISS searches: `"auto"`, `"faiss"` or `"faiss-gpu"`.
-        block_size: Queries a block.
+        block_size: The most queries a block; fewer where k is large.
 
     Yields:
         Rows of the queries `(block,)`, in the order of their k; rows of their
         neighbours, nearest first, `(block, k)`; squared Euclidean distances.
+
+    Raises:
+        ValueError: If an embedding is not finite.
     """
-    index = exact_index(gallery.shape[1], backend)
-    index.add(np.ascontiguousarray(gallery, np.float32))
+    query, gallery = _checked(query, "query"), _checked(gallery, "gallery")
     wanted = np.broadcast_to(np.asarray(k, np.int64), len(query))
     order = np.argsort(wanted, kind="stable")
-    for start in range(0, len(query), block_size):
-        rows = order[start : start + block_size]
-        count = min(int(wanted[rows[-1]]) + exclude_self, len(gallery))
-        distances, found = index.search(np.ascontiguousarray(query[rows]), count)
+    counts = np.minimum(wanted[order] + exclude_self, len(gallery))
+    index = exact_index(gallery.shape[1], backend, int(counts.max(initial=1)))
+    index.add(gallery)
+    start = 0
+    while start < len(query):
+        stop = start + _fitting(counts[start : start + block_size])
+        rows, count = order[start:stop], int(counts[stop - 1])
+        distances, found = index.search(query[rows], count)
         if exclude_self:
             other = found != rows[:, None]
             other[other.all(axis=1), -1] = False
             found = found[other].reshape(len(rows), count - 1)
             distances = distances[other].reshape(len(rows), count - 1)
         yield rows, found, distances
+        start = stop
+
+
+def _fitting(counts: Rows) -> int:
+    """Returns how many of the next queries, sorted by their counts, are one block."""
+    needed = np.arange(1, len(counts) + 1) * counts
+    return max(1, int(np.searchsorted(needed, BLOCK_NEIGHBOURS, side="right")))
+
+
+def _checked(embeddings: Embeddings, name: str) -> Embeddings:
+    # FAISS finds −1 for what is not finite, which would be the last image.
+    embeddings = np.ascontiguousarray(embeddings, np.float32)
+    bad = np.count_nonzero(~np.isfinite(embeddings).all(axis=1))
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(embeddings)} {name} embeddings are not finite, so they "
+            "have no neighbours: the training has diverged. Lower the learning rates."
+        )
+    return embeddings

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dce_tf.clustering import Division, divide, whole_division
+from dce_tf.clustering.division import merge_untrainable
 
 # Two directions, two classes in each, and one image far from its class.
 FEATURES = np.array(
@@ -89,6 +90,35 @@ def test_untrainable_cluster_joins_its_neighbour() -> None:
     assert division.num_clusters == 3
 
 
+def merged_by_loop(
+    membership: np.ndarray, labels: np.ndarray, centroids: np.ndarray
+) -> list[int]:
+    result = membership.tolist()
+    while len(set(result)) > 1:
+        for cluster in sorted(set(result)):
+            classes = [y for y, c in zip(labels, result, strict=True) if c == cluster]
+            if sum(classes.count(y) > 1 for y in set(classes)) < 2:
+                break
+        else:
+            return result
+        others = sorted(set(result) - {cluster})
+        gaps = [float(((centroids[o] - centroids[cluster]) ** 2).sum()) for o in others]
+        nearest = others[int(np.argmin(gaps))]
+        result = [nearest if c == cluster else c for c in result]
+    return result
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_merging_equals_a_plain_loop(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    membership = rng.choice([0, 1, 2, 4, 5, 6, 7], 60).astype(np.int32)
+    labels = rng.integers(25, size=60).astype(np.int32)
+    centroids = rng.normal(size=(8, 3)).astype(np.float32)
+    merged = merge_untrainable(membership, labels, centroids)
+    assert merged.tolist() == merged_by_loop(membership, labels, centroids)
+    assert 1 <= len(set(merged)) < 7
+
+
 def test_all_untrainable_clusters_become_one() -> None:
     features = np.eye(6, dtype=np.float32)
     division = divide(features, np.array([0, 1, 0, 1, 2, 3], np.int32), 3)
@@ -107,3 +137,73 @@ def test_whole_division_leaves_out_only_classes_of_one_image() -> None:
     np.testing.assert_array_equal(division.assignment, [0, 0, -1, 0, 0])
     assert isinstance(division, Division)
     assert division.num_clusters == 1
+
+
+def test_ids_centroids_and_images_stay_together() -> None:
+    features, labels = clustered()
+    first = divide(features, labels, 4, seed=0)
+    for seed in range(1, 6):
+        second = divide(features, labels, 4, seed=seed, previous=first)
+        unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+        gaps = ((unit[:, None] - second.centroids) ** 2).sum(axis=2)
+        np.testing.assert_array_equal(second.membership, gaps.argmin(axis=1))
+        assert second.objective == pytest.approx(gaps.min(axis=1).sum(), rel=1e-4)
+
+
+def test_unusable_images_are_in_no_cluster_and_not_lone() -> None:
+    features, labels = clustered()
+    usable = np.arange(len(labels)) % 5 > 0
+    features[~usable] = np.nan
+    division = divide(features, labels, 4, usable=usable)
+    np.testing.assert_array_equal(division.membership < 0, ~usable)
+    assert np.all(division.assignment[~usable] == -1)
+    alone = divide(features[usable], labels[usable], 4)
+    np.testing.assert_array_equal(division.assignment[usable], alone.assignment)
+    assert division.num_lone == alone.num_lone
+    again = divide(features, labels, 4, usable=usable, previous=division)
+    assert again.kept == 1
+    assert again.matching_cost == 0
+
+
+def test_whole_division_leaves_out_unusable_images() -> None:
+    labels = np.array([0, 0, 1, 1, 1, 2, 2], np.int32)
+    division = whole_division(labels, np.array([1, 1, 1, 1, 0, 1, 0], bool))
+    np.testing.assert_array_equal(division.membership, [0, 0, 0, 0, -1, 0, -1])
+    np.testing.assert_array_equal(division.assignment, [0, 0, 0, 0, -1, -1, -1])
+    assert division.num_lone == 1
+
+
+def test_one_cluster_is_the_whole_division() -> None:
+    features, labels = clustered()
+    division = divide(features, labels, 1)
+    np.testing.assert_array_equal(
+        division.assignment, whole_division(labels).assignment
+    )
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1, 2], [0, 0, 0, 0], [0, 1, 2, 3]])
+def test_less_than_two_classes_of_two_images_are_refused(labels: list[int]) -> None:
+    given = np.array(labels, np.int32)
+    with pytest.raises(ValueError, match="of the classes of 4 usable images have two"):
+        divide(np.eye(4, dtype=np.float32), given, 2)
+    with pytest.raises(ValueError, match="training needs two such classes"):
+        whole_division(given)
+
+
+def test_more_clusters_than_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="9 images cannot be cut into 10 clusters"):
+        divide(FEATURES, LABELS, 10)
+
+
+def test_features_and_masks_must_fit_the_labels() -> None:
+    with pytest.raises(ValueError, match="8 features, but 9 labels"):
+        divide(FEATURES[:8], LABELS, 2)
+    with pytest.raises(ValueError, match="usable has 3 entries for 9 images"):
+        divide(FEATURES, LABELS, 2, usable=np.ones(3, bool))
+
+
+def test_infinite_features_are_counted_not_warned_about() -> None:
+    features = FEATURES.copy()
+    features[[1, 4], 0] = np.inf
+    with pytest.raises(ValueError, match="features of 2 of 9 images are not finite"):
+        divide(features, LABELS, 2)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
+from dce_tf import faiss_backend
 from dce_tf.clustering import fit_kmeans
 
 
@@ -70,3 +71,71 @@ def test_features_that_are_not_finite_are_refused() -> None:
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     fit_kmeans(blobs(each=2)[0], 5)
     assert "".join(capfd.readouterr()) == ""
+
+
+def test_all_points_are_used() -> None:
+    # FAISS alone would draw 256 points a cluster.
+    points = np.random.default_rng(0).normal(size=(3000, 4)).astype(np.float32)
+    result = fit_kmeans(points, 2, tolerance=0)
+    means = [points[result.assignment == cluster].mean(axis=0) for cluster in (0, 1)]
+    np.testing.assert_allclose(result.centroids, means, atol=1e-5)
+
+
+def test_standing_still_ends_it_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    make = faiss_backend.kmeans
+    monkeypatch.setattr(
+        faiss_backend, "kmeans", lambda *a, **k: made.append(make(*a, **k)) or made[-1]
+    )
+    points = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
+    for tolerance in (1e-2, 1e-4, 0):
+        fit_kmeans(points, 20, tolerance=tolerance)
+    coarse, fine, full = (kmeans.obj for kmeans in made)
+    assert len(coarse) < len(fine) < len(full) <= 100
+    gains = 1 - fine[1:] / fine[:-1]
+    assert gains[-1] < 1e-4
+    assert np.all(gains[:-1] >= 1e-4)
+
+
+def test_initial_centroids_decide_the_ids() -> None:
+    points, labels = blobs()
+    means = np.stack([points[labels == group].mean(axis=0) for group in range(5)])
+    order = [3, 0, 4, 1, 2]
+    result = fit_kmeans(points, 5, initial_centroids=means[order])
+    np.testing.assert_array_equal(np.asarray(order)[result.assignment], labels)
+
+
+def test_restarts_after_initial_centroids_can_only_be_better() -> None:
+    points = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    given = {"initial_centroids": points[:12], "seed": 5}
+    single = fit_kmeans(points, 12, **given)
+    several = fit_kmeans(points, 12, num_restarts=10, **given)
+    assert several.objective < single.objective
+
+
+def test_initial_centroids_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(5, 8\).*received shape \(4, 8\)"):
+        fit_kmeans(blobs()[0], 5, initial_centroids=np.zeros((4, 8), np.float32))
+
+
+def test_one_cluster_is_the_mean() -> None:
+    points, _ = blobs()
+    result = fit_kmeans(points, 1)
+    mean = points.mean(axis=0, keepdims=True)
+    np.testing.assert_allclose(result.centroids, mean, rtol=1e-5)
+    assert result.objective == pytest.approx(((points - mean) ** 2).sum(), rel=1e-5)
+    assert not result.assignment.any()
+
+
+def test_fewer_distinct_points_than_clusters_are_survived() -> None:
+    points = np.repeat(np.eye(3, dtype=np.float32), 50, axis=0)
+    result = fit_kmeans(points, 6)
+    assert np.isfinite(result.centroids).all()
+    assert result.objective == pytest.approx(0, abs=1e-2)
+    assert set(result.assignment) <= set(range(6))
+
+
+@pytest.mark.parametrize("name", ["num_clusters", "num_iterations", "num_restarts"])
+def test_counts_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be 1 or more; received 0"):
+        fit_kmeans(blobs()[0], **{"num_clusters": 2, name: 0})

@@ -50,3 +50,14 @@ def test_unassigned_images_do_not_count_as_kept() -> None:
     old = np.array([0, 0, 1, 1, -1])
     new = np.array([0, -1, 1, 1, 0])
     assert match_clusters(old, new, 2).kept == 1
+
+
+def test_clusterings_of_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="of 4 images, the new ones of 3"):
+        match_clusters(np.zeros(4, np.int32), np.zeros(3, np.int32), 1)
+
+
+def test_clusters_beyond_the_number_given_are_refused() -> None:
+    old, new = np.array([0, 1, 3]), np.array([0, 1, 2])
+    with pytest.raises(ValueError, match="Clusters 0 to 3 cannot be matched as 3"):
+        match_clusters(old, new, 3)

@@ -1,0 +1,93 @@
+import csv
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dce_tf import cli
+from dce_tf.datasets.csv_index import read_csv
+from tests import fakes
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    parts = ("train", "query", "gallery")
+    return fakes.write_folder(tmp_path, 3, images_per_class=4, splits=parts)
+
+
+def look(capsys: pytest.CaptureFixture, root: Path, *words: str) -> tuple[int, str]:
+    code = cli.main(["data", "--dataset=folder", f"--data_dir={root}", *words])
+    return code, capsys.readouterr().out
+
+
+def cells(out: str, split: str) -> list[str]:
+    (line,) = (line for line in out.splitlines() if f" {split} " in line)
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_table_counts_what_is_there(root: Path, capsys) -> None:
+    first, second, third = sorted((root / "query").rglob("*.jpg"))[:3]
+    Image.new("L", (40, 20)).save(first)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(second, exif=exif)
+    third.write_bytes(b"no image")
+    code, out = look(capsys, root, "--max_bad_images=0.1")
+    assert code == 0
+    assert cells(out, "train") == [
+        "train",
+        "12",
+        "3",
+        "4",
+        "4",
+        "4",
+        "0",
+        "0",
+        "0",
+        "0",
+        "32",
+    ]
+    assert cells(out, "query") == [
+        "query",
+        "12",
+        "3",
+        "4",
+        "4",
+        "4",
+        "1",
+        "1",
+        "0",
+        "1",
+        "20",
+    ]
+    assert f"Broken: {third}" in out
+
+
+def test_unusable_data_set_is_exit_code_1(root: Path, capsys) -> None:
+    for path in sorted((root / "train").rglob("*.jpg"))[:2]:
+        path.write_bytes(b"")
+    code, out = look(capsys, root)
+    assert code == 1
+    assert "Unusable: 2 of 36 images are broken" in out
+
+
+def test_index_reads_as_the_same_data_set(root: Path, capsys) -> None:
+    code, _ = look(capsys, root, f"--make_index={root / 'index.csv'}")
+    assert code == 0
+    splits = read_csv(str(root))
+    assert len(splits.train) == len(splits.query) == len(splits.gallery) == 12
+    assert splits.train.class_names == ("id_00000000", "id_00000001", "id_00000002")
+    with (root / "index.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0] == {
+        "path": "train/id_00000000/00.jpg",
+        "label": "id_00000000",
+        "split": "train",
+    }
+
+
+def test_index_outside_the_data_set_is_refused(root: Path, tmp_path_factory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "index.csv"
+    words = ["data", "--dataset=folder", f"--data_dir={root}"]
+    assert cli.main([*words, f"--make_index={elsewhere}"]) == 1
+    assert not elsewhere.exists()
