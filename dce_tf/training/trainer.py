@@ -163,7 +163,8 @@ class Trainer:
 
         @tf.function
         def run_steps(iterator: Any, count: Any, first_step: Any) -> Any:
-            summed = tf.zeros((2, self.num_learners))
+            # In float64 the sum does not depend on how the steps are cut into calls.
+            summed = tf.zeros((2, self.num_learners), tf.float64)
             num_images = 0
             for offset in tf.range(count):
                 images, labels, learner = next(iterator)
@@ -172,8 +173,8 @@ class Trainer:
                 )
                 loss = self.strategy.reduce("MEAN", losses, axis=None)
                 learners = self.strategy.experimental_local_results(learner)
-                place = tf.one_hot(learners[0][0], self.num_learners)
-                summed += tf.stack([loss * place, place])
+                place = tf.one_hot(learners[0][0], self.num_learners, dtype=tf.float64)
+                summed += tf.stack([tf.cast(loss, tf.float64) * place, place])
                 for part in learners:
                     num_images += tf.shape(part)[0]
             return summed, num_images

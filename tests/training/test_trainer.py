@@ -6,6 +6,7 @@ import tensorflow as tf
 from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.losses.margin import MarginLoss
 from dce_tf.model import EmbeddingModel
+from dce_tf.training import trainer as trainer_module
 from dce_tf.training.optimizer import GroupedAdam, ParameterGroup
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.trainer import Trainer
@@ -159,6 +160,19 @@ def test_batch_norm_statistics_stay_but_its_scale_trains() -> None:
         "moving_mean": False,
         "moving_variance": False,
     }
+
+
+def test_result_does_not_depend_on_how_steps_are_cut_into_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # How many fit into a call is a matter of time, and so of chance.
+    logs = []
+    for seconds in (1e-9, 1e9):
+        monkeypatch.setattr(trainer_module, "CALL_SECONDS", seconds)
+        logs.append(fit(make_trainer(), epochs=3, steps=40))
+    for one, other in zip(*logs, strict=True):
+        assert one["loss"] == other["loss"]
+        assert one.get("learner_losses") == other.get("learner_losses")
 
 
 def test_users_callback_can_stop_the_training() -> None:
