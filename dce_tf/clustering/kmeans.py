@@ -36,7 +36,7 @@ def fit_kmeans(
     num_restarts: int = 1,
     backend: str = "auto",
     initial_centroids: Points | None = None,
-    tolerance: float = 1e-5,
+    tolerance: float = 1e-4,
 ) -> KMeansResult:
     """Clusters points with FAISS, all of them, without sub-sampling.
 
