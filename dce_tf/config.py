@@ -69,6 +69,15 @@ class Config:
         "Split that chooses the best epoch; 'test' is for comparison with old papers.",
         choices=("val", "test"),
     )
+    exclude: str = setting(
+        "none",
+        "What a query must not find: what has its group (other crops of its "
+        "photograph), or its group and class (pictures by the same camera).",
+        choices=("none", "same_image", "same_camera"),
+    )
+    nmi_runs: int = setting(
+        1, "Runs of the k-means behind NMI, AMI and F1; 0 for none.", lowest=0
+    )
     image_size: int = setting(
         224,
         "Side of the square crop, in pixels, of images scaled to 256/224 of it.",

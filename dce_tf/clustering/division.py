@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.clustering.agreement import normalized_mutual_information
 from dce_tf.clustering.kmeans import fit_kmeans
 from dce_tf.clustering.matching import match_clusters
-from dce_tf.clustering.nmi import normalized_mutual_information
 
 Assignment = npt.NDArray[np.int32]
 Features = npt.NDArray[np.float32]

@@ -1,24 +1,49 @@
-"""Score the best epoch of a run on its test split."""
+"""Score a run, a checkpoint, a model file or embeddings: `evaluate SOURCE`.
+
+SOURCE is a run directory, one of its checkpoints (`checkpoints/epoch-00003.npz`), a
+SavedModel, a `.keras` file, or a `.npy` of embeddings with `--labels`. Writes the table
+to the terminal, and `evaluation.json` and `recall_at.png` into the run directory, or
+into `--output_dir` where there is none.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from dce_tf import config as config_module
 from dce_tf import devices
+from dce_tf.config import Config
+from dce_tf.datasets import Splits
+from dce_tf.errors import UsageError
+from dce_tf.files import write_json
+from dce_tf.reports.scores import plot_recall_at, scores_table
+from dce_tf.reports.tables import print_table
+from dce_tf.retrieval.rerankers import RERANKERS, Reranker
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.environment import environment
 from dce_tf.runs.loading import load_data
-from dce_tf.runs.outcome import load_best_model
-from dce_tf.runs.selecting import define_run_flag, opened_run
+from dce_tf.runs.selecting import define_run_flag, named_path
 from dce_tf.runs.session import build_evaluator
+from dce_tf.runs.slices import score_slices, slices_table
+from dce_tf.runs.sources import Source, config_for, find_source, stored_search
 from dce_tf.training.display import Display
+from dce_tf.training.evaluation import Embedder, Evaluation, Evaluator
 
 _OVERRIDES = (
+    "dataset",
     "data_dir",
+    "allow_partial_data",
+    "max_bad_images",
+    "image_size",
+    "exclude",
+    "nmi_runs",
+    "num_clusters",
+    "random_seed",
     "backend",
     "num_workers",
     "evaluation_batch_size",
@@ -30,22 +55,125 @@ def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of the command."""
     define_run_flag(values)
     config_module.define_flags(values, _OVERRIDES, unset=True)
-    flags.DEFINE_bool("json", False, "Print the scores as JSON.", flag_values=values)
+    flags.DEFINE_multi_string(
+        "rerank",
+        [],
+        f"Order the gallery anew, with lines of its own: {', '.join(RERANKERS)}; "
+        "may be given several times, with options: --rerank='k_reciprocal(k1=20)'.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "embedding_slices",
+        False,
+        "Score each learner alone, and growing numbers of learners.",
+        flag_values=values,
+    )
+    for name, text in (
+        ("labels", "Labels of a .npy: a .npy, or a text file with one a line."),
+        ("gallery", "A .npy to search in; default: the same, leave-one-out."),
+        ("gallery_labels", "Labels of --gallery."),
+        ("output_dir", "Where to write; default: the run directory, or here."),
+    ):
+        flags.DEFINE_string(name, None, text, flag_values=values)
+    flags.DEFINE_bool("json", False, "Print the result as JSON.", flag_values=values)
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Evaluates."""
-    opened = opened_run(settings, arguments)
+    path = named_path(settings, arguments)
+    display = Display(quiet=settings["json"])
+    rerankers = {spec: RERANKERS.build(spec) for spec in settings["rerank"]}
     given = {name: settings[name] for name in _OVERRIDES if settings[name] is not None}
-    config = dataclasses.replace(opened.config(), **given)
-    devices.configure(config)
-    display = Display()
-    splits = load_data(config, opened, display)
-    evaluator = build_evaluator(load_best_model(opened), config, splits, display)
-    scores, _, _ = evaluator.evaluate(splits.query, splits.gallery)
-    if settings["json"]:
-        print(json.dumps(scores, indent=2))
+    if path.suffix == ".npy":
+        source, folder = None, Path(settings["output_dir"] or ".")
+        config = Config(**{"num_clusters": 1, **given})
+        embedder, splits = _open_arrays(path, settings)
     else:
-        for key, value in scores.items():
-            display.note(f"{key:<12} {value:.4f}")
+        source = find_source(path)
+        folder = Path(
+            settings["output_dir"] or (source.run.path if source.run else ".")
+        )
+        config = config_for(source, given)
+        embedder, splits = _open_model(source, config, folder, display)
+    evaluator = build_evaluator(embedder, config, splits, display)
+    evaluations = evaluator.evaluate(splits.tests)
+    result: dict[str, Any] = {
+        "source": str(path),
+        "dataset": config.dataset if source else None,
+        "selected_on": config.select_on if source and source.run else None,
+        "exclude": config.exclude,
+        "tests": {each.search.name: each.as_json() for each in evaluations},
+        "reranked": {
+            spec: {
+                each.search.name: _reranked(evaluator, each, reranker)
+                for each in evaluations
+            }
+            for spec, reranker in rerankers.items()
+        },
+        "warnings": list(splits.warnings),
+        "environment": environment(),
+    }
+    if settings["embedding_slices"]:
+        result["slices"] = score_slices(evaluations[0], config.num_clusters)
+    write_json(folder / "evaluation.json", result)
+    plot_recall_at(result["tests"], folder / "recall_at.png", str(path))
+    if settings["json"]:
+        print(json.dumps(result, indent=2))
+    else:
+        _show(result, folder, display)
     return 0
+
+
+def _show(result: Mapping[str, Any], folder: Path, display: Display) -> None:
+    print_table(scores_table(_with_lines(result)))
+    if "slices" in result:
+        print_table(slices_table(result["slices"]))
+    if result["selected_on"] == "test":
+        display.note("The best epoch was SELECTED ON TEST: this is no honest estimate.")
+    for warning in result["warnings"]:
+        display.note(f"Warning: {warning}")
+    display.note(f"Written: {folder / 'evaluation.json'} and recall_at.png beside it.")
+
+
+def _open_arrays(path: Path, settings: Mapping[str, Any]) -> tuple[Embedder, Splits]:
+    names = ("labels", "gallery_labels") if settings["gallery"] else ("labels",)
+    if not all(settings[name] for name in names):
+        raise UsageError(
+            f"{path} holds embeddings, and they need labels: give "
+            f"{' and '.join(f'--{name}' for name in names)}."
+        )
+    files = [path, *([Path(settings["gallery"])] if settings["gallery"] else [])]
+    return stored_search(files, [Path(settings[name]) for name in names])
+
+
+def _open_model(
+    source: Source, config: Config, folder: Path, display: Display
+) -> tuple[Embedder, Splits]:
+    devices.configure(config)
+    run = source.run
+    if run is None:
+        run = RunDirectory(folder)
+        run.bad_images_file.unlink(missing_ok=True)
+    return source.open(config), load_data(config, run, display)
+
+
+def _reranked(
+    evaluator: Evaluator, evaluation: Evaluation, reranker: Reranker
+) -> dict[str, Any]:
+    again = evaluator.measure(
+        evaluation.search, evaluation.query, evaluation.gallery, reranker
+    )
+    return again.as_json()
+
+
+def _with_lines(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the tests with the metrics after re-ranking as further ones."""
+    merged = {}
+    for name, test in result["tests"].items():
+        scores, intervals = dict(test["scores"]), dict(test["intervals"])
+        for spec, tests in result["reranked"].items():
+            for key, value in tests[name]["scores"].items():
+                scores[f"{key}, {spec}"] = value
+                intervals[f"{key}, {spec}"] = tests[name]["intervals"][key]
+        merged[name] = {**test, "scores": scores, "intervals": intervals}
+    return merged

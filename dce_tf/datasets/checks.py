@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from dce_tf.datasets.listing import Listing
-from dce_tf.datasets.splits import Images, Splits
+from dce_tf.datasets.splits import Images, Search, Splits
 
 SPLITS = ("train", "val", "test", "query", "gallery")
 
@@ -41,17 +45,24 @@ def build_splits(
     for split in found:
         if split != "train":
             _check_disjoint(source, found, split)
+    images = {split: _number(listing) for split, listing in found.items()}
+    for part, groups in zip(images, _number_groups(found), strict=True):
+        images[part] = dataclasses.replace(images[part], groups=groups)
     if "test" in found:
-        query = gallery = _number(found["test"])
+        query = gallery = images["test"]
         notes = _lone_images("test", found["test"])
     else:
-        query, gallery = _number_alike(found["query"], found["gallery"])
+        query, gallery = _number_alike(images["query"], images["gallery"])
         notes = _missing_matches(found["query"], found["gallery"])
-    val = _number(found["val"]) if "val" in found else None
+    val = images.get("val")
     if val is not None:
         notes += _lone_images("val", found["val"]) + _shared_val(found)
     return Splits(
-        _number(found["train"]), val, query, gallery, recall_at, (*warnings, *notes)
+        images["train"],
+        val,
+        (Search("test", query, gallery),),
+        recall_at=recall_at,
+        warnings=(*warnings, *notes),
     )
 
 
@@ -155,13 +166,34 @@ def _number(listing: Listing) -> Images:
     return Images.from_names(listing.paths, listing.names)
 
 
-def _number_alike(query: Listing, gallery: Listing) -> tuple[Images, Images]:
-    both = Images.from_names(query.paths + gallery.paths, query.names + gallery.names)
-    cut = len(query)
-    return (
-        Images(both.paths[:cut], both.labels[:cut], both.class_names),
-        Images(both.paths[cut:], both.labels[cut:], both.class_names),
-    )
+def _number_alike(query: Images, gallery: Images) -> tuple[Images, Images]:
+    """Numbers the classes of two splits in one count."""
+    names = sorted({*query.class_names, *gallery.class_names})
+    numbers = {name: number for number, name in enumerate(names)}
+
+    def renumber(images: Images) -> Images:
+        labels = np.array([numbers[name] for name in images.class_names], np.int32)
+        return dataclasses.replace(
+            images, labels=labels[images.labels], class_names=tuple(names)
+        )
+
+    return renumber(query), renumber(gallery)
+
+
+def _number_groups(
+    found: Mapping[str, Listing],
+) -> list[npt.NDArray[np.int32] | None]:
+    """Returns the groups of each split, numbered in one count; −1 for none."""
+    numbers = {"": -1}
+    for listing in found.values():
+        for group in listing.groups:
+            numbers.setdefault(group, len(numbers) - 1)
+    return [
+        np.array([numbers[group] for group in listing.groups], np.int32)
+        if listing.groups
+        else None
+        for listing in found.values()
+    ]
 
 
 def _lone_images(split: str, listing: Listing) -> tuple[str, ...]:

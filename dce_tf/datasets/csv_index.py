@@ -26,6 +26,8 @@ _CONTENT = "a CSV file with header path,label,split[,group]"
 def read_csv(data_dir: str | None) -> Splits:
     """Reads a CSV file; a path in it is relative to the folder it lies in.
 
+    The column `group` is optional; it is what `--exclude` goes by.
+
     Args:
         data_dir: A folder that holds `index.csv`, or a CSV file of any name.
 
@@ -63,6 +65,7 @@ def read_index(path: Path, *, recall_at: tuple[int, ...] = (1, 2, 4, 8)) -> Spli
         if not label or split not in listings:
             raise _bad_field(f"{path}, line {number}", label, split)
         listings[split].add(f"{root}/{relative}", label, number)
+        listings[split].groups += [field.strip() for field in fields[len(HEADER) :]]
     return build_splits(path, listings, recall_at=recall_at)
 
 

@@ -17,11 +17,15 @@ class Images:
         paths: Where each image lies.
         labels: Contiguous class of each image, int32, shape `(num_images,)`.
         class_names: Name of each class as the data set spells it; `labels` index it.
+        groups: What else an image belongs to, such as the camera or the photograph it
+            was cut out of, int32 `(num_images,)`, numbered alike in all splits; −1 for
+            none. None if the data set knows none.
     """
 
     paths: tuple[str, ...]
     labels: npt.NDArray[np.int32]
     class_names: tuple[str, ...]
+    groups: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -40,12 +44,41 @@ class Images:
     def keep(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes numbered as before."""
         paths = tuple(self.paths[row] for row in rows)
-        return Images(paths, self.labels[rows], self.class_names)
+        groups = None if self.groups is None else self.groups[rows]
+        return Images(paths, self.labels[rows], self.class_names, groups)
 
     def select(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes numbered anew."""
-        names = np.asarray(self.class_names, object)[self.labels[rows]]
-        return Images.from_names([self.paths[row] for row in rows], names.tolist())
+        kept = self.keep(rows)
+        used, labels = np.unique(kept.labels, return_inverse=True)
+        names = tuple(self.class_names[label] for label in used)
+        return dataclasses.replace(
+            kept, labels=labels.astype(np.int32), class_names=names
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Search:
+    """A search that is scored: the images, and by which protocol.
+
+    Attributes:
+        name: What reports call it.
+        query: What is searched for.
+        gallery: What is searched in; the two number their classes alike. The same
+            object as `query` where each image is searched among all others.
+        num_galleries: If above 0, `query` is cut anew so many times: one random image
+            of each class is the gallery, the rest are the queries.
+    """
+
+    name: str
+    query: Images
+    gallery: Images
+    num_galleries: int = 0
+
+    @property
+    def leave_one_out(self) -> bool:
+        """Whether one set of images is searched within itself."""
+        return self.query is self.gallery
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,22 +88,30 @@ class Splits:
     Attributes:
         train: What is learned from; its classes are in no other split.
         val: Classes held out for choosing the epoch, or None.
-        query: What is searched for in the final test.
-        gallery: What is searched in. The same object as `query` where the data
-            set has one test split: then each image is searched among all others.
-            Otherwise the two number their classes alike.
+        tests: The searches of the final test; reports show the first one's scores.
         recall_at: The K of recall@K that the data set's papers report.
+        map_at: The K of mAP@K.
         warnings: What a reader let pass, for the report.
     """
 
     train: Images
     val: Images | None
-    query: Images
-    gallery: Images
+    tests: tuple[Search, ...]
     recall_at: tuple[int, ...] = (1, 2, 4, 8)
+    map_at: tuple[int, ...] = (10,)
     warnings: tuple[str, ...] = ()
 
     @property
+    def query(self) -> Images:
+        """The queries of the first test."""
+        return self.tests[0].query
+
+    @property
+    def gallery(self) -> Images:
+        """The gallery of the first test."""
+        return self.tests[0].gallery
+
+    @property
     def leave_one_out(self) -> bool:
-        """Whether the test searches one split within itself."""
-        return self.query is self.gallery
+        """Whether the first test searches one split within itself."""
+        return self.tests[0].leave_one_out

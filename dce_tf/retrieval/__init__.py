@@ -1,6 +1,21 @@
-"""Measuring retrieval: neighbours, and the metrics made from them."""
+"""Measuring retrieval: ranks, the metrics made from them, and neighbours to look at."""
 
-from dce_tf.retrieval.metrics import clustering_nmi, evaluate_retrieval
-from dce_tf.retrieval.neighbours import search_blocks
+from dce_tf.retrieval.grouping import score_grouping
+from dce_tf.retrieval.intervals import bootstrap_intervals
+from dce_tf.retrieval.metrics import evaluate_retrieval, mean_scores, score_queries
+from dce_tf.retrieval.neighbours import find_neighbours
+from dce_tf.retrieval.protocols import SearchScores, score_search
+from dce_tf.retrieval.ranking import EuclideanScorer, Scorer
 
-__all__ = ["clustering_nmi", "evaluate_retrieval", "search_blocks"]
+__all__ = [
+    "EuclideanScorer",
+    "Scorer",
+    "SearchScores",
+    "bootstrap_intervals",
+    "evaluate_retrieval",
+    "find_neighbours",
+    "mean_scores",
+    "score_grouping",
+    "score_queries",
+    "score_search",
+]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.clustering import fit_kmeans, normalized_mutual_information
-from dce_tf.retrieval.neighbours import search_blocks
+from dce_tf.retrieval.ranking import (
+    Embeddings,
+    EuclideanScorer,
+    Keys,
+    Ranks,
+    Scorer,
+    rank_blocks,
+)
 
-Embeddings = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
+Values = npt.NDArray[np.float64]
 
 
 def evaluate_retrieval(
@@ -21,29 +27,35 @@ def evaluate_retrieval(
     gallery_labels: Labels,
     *,
     recall_at: Sequence[int] = (1, 2, 4, 8),
+    map_at: Sequence[int] = (10,),
     leave_one_out: bool = False,
-    backend: str = "auto",
 ) -> dict[str, float]:
     """Searches every query in the gallery, by Euclidean distance.
 
     R is the number of gallery images of the query's class, without the query itself;
-    a query with R = 0 counts as a miss in every metric. Ties are broken as FAISS does.
+    a query with R = 0 counts as a miss in every metric. So does a tie: among images
+    equally near but for float32 rounding, those of other classes come first, and
+    all-zero or otherwise collapsed embeddings score 0. A duplicate of the query is an
+    image like any other.
 
     - `recall@K`: share of the queries with one of their class among the K nearest
       (Jégou et al. 2011).
+    - `precision@1`: share of the nearest images that are right; equals `recall@1`.
     - `r_precision`: share of the R nearest that are of the query's class.
     - `map@r`: 1/R · Σ over the right ones among the R nearest, at rank i, of the share
       of right ones up to i (Musgrave et al., "A metric learning reality check", 2020).
+    - `map@K`: the same sum over the K nearest, times 1 / min(R, K).
+    - `map`: the same sum over the whole gallery, times 1/R: average precision.
 
     Args:
         query: float32 `(num_queries, dim)`.
         query_labels: int32 `(num_queries,)`.
         gallery: float32 `(num_gallery, dim)`.
         gallery_labels: int32 `(num_gallery,)`, numbered like the queries'.
-        recall_at: The K.
+        recall_at: The K of recall@K.
+        map_at: The K of mAP@K.
         leave_one_out: Whether query and gallery are the same images, each searched
             among all others.
-        backend: Where FAISS searches: `"auto"`, `"faiss"` or `"faiss-gpu"`.
 
     Returns:
         The means over all queries, each 0 to 1.
@@ -59,31 +71,95 @@ def evaluate_retrieval(
             "leave_one_out searches images among themselves: query and gallery must "
             f"be the same; received {len(query)} and {len(gallery)} images."
         )
-    if min(recall_at, default=0) < 1:
+    rows = np.arange(len(query)) if leave_one_out else None
+    values = score_queries(
+        EuclideanScorer(query, gallery),
+        query_labels,
+        gallery_labels,
+        recall_at=recall_at,
+        map_at=map_at,
+        query_keys=rows,
+        gallery_keys=rows,
+    )
+    return mean_scores(values)
+
+
+def mean_scores(values: Mapping[str, Values]) -> dict[str, float]:
+    """Returns the mean of each metric over the queries."""
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def score_queries(
+    scorer: Scorer,
+    query_labels: Labels,
+    gallery_labels: Labels,
+    *,
+    recall_at: Sequence[int],
+    map_at: Sequence[int],
+    query_keys: Keys | None = None,
+    gallery_keys: Keys | None = None,
+) -> dict[str, Values]:
+    """Scores each query by itself; the metrics are those of `evaluate_retrieval`.
+
+    Args:
+        scorer: Says what is near.
+        query_labels: int32 `(num_queries,)`.
+        gallery_labels: int32 `(num_gallery,)`.
+        recall_at: The K of recall@K.
+        map_at: The K of mAP@K.
+        query_keys: What not to find: see `rank_blocks`.
+        gallery_keys: Likewise.
+
+    Returns:
+        float64 `(num_queries,)`, 0 to 1, by metric.
+
+    Raises:
+        ValueError: If a K is below 1, or there is none of recall@K.
+    """
+    if min(recall_at, default=0) < 1 or min(map_at, default=1) < 1:
         raise ValueError(
-            f"Each K of recall_at must be 1 or more; received {recall_at}."
+            "Each K of recall_at and map_at must be 1 or more; received "
+            f"{recall_at} and {map_at}."
         )
-    num_classes = int(max(query_labels.max(), gallery_labels.max())) + 1
-    in_gallery = np.bincount(gallery_labels, minlength=num_classes)
-    relevant = in_gallery[query_labels] - leave_one_out
-    totals: dict[str, float] = dict.fromkeys(
-        [*(f"recall@{k}" for k in recall_at), "map@r", "r_precision"], 0.0
-    )
-    blocks = search_blocks(
-        query,
-        gallery,
-        np.maximum(relevant, max(recall_at)),
-        exclude_self=leave_one_out,
-        backend=backend,
-    )
-    for rows, found, _ in blocks:
-        right = gallery_labels[found] == query_labels[rows, None]
-        for k in recall_at:
-            totals[f"recall@{k}"] += np.count_nonzero(right[:, :k].any(axis=1))
-        precision, average = _scores_at_r(right, relevant[rows])
-        totals["r_precision"] += precision
-        totals["map@r"] += average
-    return {key: float(total / len(query)) for key, total in totals.items()}
+    values: dict[str, Values] = {}
+    for block in rank_blocks(
+        scorer,
+        query_labels,
+        gallery_labels,
+        query_keys=query_keys,
+        gallery_keys=gallery_keys,
+    ):
+        for name, value in _scores(block, recall_at, map_at).items():
+            everything = values.setdefault(name, np.zeros(len(query_labels)))
+            everything[block.rows] = value
+    return values
+
+
+def _scores(
+    block: Ranks, recall_at: Sequence[int], map_at: Sequence[int]
+) -> dict[str, Values]:
+    _, ranks, relevant = block
+    first, most = ranks[:, 0], np.maximum(relevant, 1)
+    # At the j-th right one, j of the images so far are right.
+    precision = np.arange(1, ranks.shape[1] + 1) / ranks
+
+    def average_precision(cut: npt.NDArray[np.int64]) -> Values:
+        counted = np.where(ranks <= cut[:, None], precision, 0)
+        total: Values = counted.sum(axis=1) / np.minimum(most, cut)
+        return total
+
+    everything = np.full(len(relevant), np.iinfo(np.int64).max - 1)
+    return {
+        **{f"recall@{k}": (first <= k).astype(float) for k in recall_at},
+        "precision@1": (first == 1).astype(float),
+        "map@r": average_precision(most),
+        "r_precision": (ranks <= most[:, None]).sum(axis=1) / most,
+        **{
+            f"map@{k}": average_precision(np.full(len(relevant), k, np.int64))
+            for k in map_at
+        },
+        "map": average_precision(everything),
+    }
 
 
 def _check(name: str, embeddings: Embeddings, labels: Labels) -> None:
@@ -92,48 +168,3 @@ def _check(name: str, embeddings: Embeddings, labels: Labels) -> None:
             f"The {name} must be one or more embeddings with a label each; received "
             f"{len(embeddings)} embeddings and {len(labels)} labels."
         )
-
-
-def _scores_at_r(
-    right: npt.NDArray[np.bool_], relevant: npt.NDArray[np.int64]
-) -> tuple[float, float]:
-    """Sums R-precision and MAP@R over the queries of a block."""
-    right = right[:, : max(1, relevant.max(initial=1))]
-    rank = np.arange(1, right.shape[1] + 1)
-    hits = right & (rank <= relevant[:, None])
-    share = np.cumsum(hits, axis=1, dtype=np.float32) / rank
-    per_query = np.maximum(relevant, 1)
-    precision = hits.sum(axis=1) / per_query
-    average = np.where(hits, share, 0).sum(axis=1, dtype=np.float64) / per_query
-    return float(precision.sum()), float(average.sum())
-
-
-def clustering_nmi(
-    embeddings: Embeddings,
-    labels: Labels,
-    *,
-    seed: int = 0,
-    num_iterations: int = 20,
-    backend: str = "auto",
-) -> float:
-    """Clusters embeddings into as many clusters as classes and compares the two.
-
-    Args:
-        embeddings: float32 `(num_images, dim)`.
-        labels: int32 `(num_images,)`.
-        seed: Decides where k-means starts.
-        num_iterations: Most iterations of k-means.
-        backend: Where FAISS works.
-
-    Returns:
-        Normalised mutual information, 0 to 1.
-    """
-    num_classes = len(np.unique(labels))
-    result = fit_kmeans(
-        embeddings,
-        num_classes,
-        seed=seed,
-        num_iterations=num_iterations,
-        backend=backend,
-    )
-    return normalized_mutual_information(result.assignment, labels)

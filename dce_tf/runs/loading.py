@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dce_tf.config import Config
-from dce_tf.datasets import DATASETS, Images, Splits
+from dce_tf.datasets import DATASETS, Images, Search, Splits
 from dce_tf.datasets.validation import hold_out_classes
 from dce_tf.files import write_json
 from dce_tf.run_directory import RunDirectory
@@ -54,18 +54,19 @@ def load_data(config: Config, run: RunDirectory, display: Display) -> Splits:
     return dataclasses.replace(splits, train=train, val=val)
 
 
-def selection_split(config: Config, splits: Splits) -> tuple[Images, Images]:
-    """Returns the query and gallery on which the best epoch is chosen."""
+def selection_search(config: Config, splits: Splits) -> Search:
+    """Returns the search on which the best epoch is chosen."""
     if config.select_on == "test" or splits.val is None:
-        return splits.query, splits.gallery
-    return splits.val, splits.val
+        return splits.tests[0]
+    return Search("val", splits.val, splits.val)
 
 
 def _without_broken(
     splits: Splits, config: Config, run: RunDirectory, display: Display
 ) -> Splits:
-    parts = [splits.train, splits.val, splits.query, splits.gallery]
-    paths = {path for part in parts if part is not None for path in part.paths}
+    tested = [part for test in splits.tests for part in (test.query, test.gallery)]
+    parts = [splits.train, *([splits.val] if splits.val else []), *tested]
+    paths = {path for part in parts for path in part.paths}
     limit = config.max_bad_images * len(paths)
     broken = _known_broken(run)
     if broken is None or len(broken) > limit:
@@ -89,14 +90,18 @@ def _without_broken(
             "allows. Check --data_dir, mend them, or raise the limit."
         )
     display.note(f"Warning: {text} They are left out.")
-    query = splits.query.keep(_sound_rows(splits.query, broken))
-    gallery = splits.gallery.keep(_sound_rows(splits.gallery, broken))
+    sound = {id(part): part.keep(_sound_rows(part, broken)) for part in parts}
+    tests = [
+        dataclasses.replace(
+            test, query=sound[id(test.query)], gallery=sound[id(test.gallery)]
+        )
+        for test in splits.tests
+    ]
     return dataclasses.replace(
         splits,
         train=splits.train.select(_sound_rows(splits.train, broken)),
-        val=splits.val and splits.val.keep(_sound_rows(splits.val, broken)),
-        query=query,
-        gallery=query if splits.leave_one_out else gallery,
+        val=splits.val and sound[id(splits.val)],
+        tests=tuple(tests),
         warnings=(*splits.warnings, text),
     )
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from typing import Any
 
 import keras
 import numpy as np
 from rich.table import Table
 
-from dce_tf import devices
 from dce_tf.config import Config
 from dce_tf.datasets import Images, Splits
 from dce_tf.export import export_saved_model
@@ -18,10 +15,12 @@ from dce_tf.model import EmbeddingModel
 from dce_tf.reports.clusters import plot_clusters
 from dce_tf.reports.neighbours_sheet import plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
+from dce_tf.reports.scores import scores_table
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.run_directory import RunDirectory, best_line
-from dce_tf.runs.session import build_evaluator
+from dce_tf.runs.environment import environment
+from dce_tf.runs.session import build_evaluator, build_extractor
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
 from dce_tf.training.checkpoints import Checkpoints, Progress
 from dce_tf.training.display import Display, format_seconds
@@ -30,8 +29,6 @@ from dce_tf.training.recluster import epoch_of, load_division
 
 PROJECTOR_IMAGES = 1000
 THUMBNAIL = 48
-
-_PACKAGES = ("tensorflow", "keras", "numpy", "faiss-cpu", "faiss-gpu", "dce-tf")
 
 
 def load_best_model(run: RunDirectory) -> EmbeddingModel:
@@ -72,17 +69,15 @@ def conclude(
             f"{run.path}: no epoch was evaluated, so there is no best one."
         )
     model = load_best_model(run)
-    evaluator = build_evaluator(model, config, splits, display)
-    after, query, gallery = evaluator.evaluate(
-        splits.query, splits.gallery, "test, best epoch"
-    )
-    snapshot = take_snapshot(
-        splits.query, splits.gallery, query, gallery, backend=config.backend
-    )
+    extractor = build_extractor(model, config)
+    evaluator = build_evaluator(extractor, config, splits, display)
+    evaluations = evaluator.evaluate(splits.tests, "test, best epoch")
+    after = evaluations[0]
+    snapshot = take_snapshot(after, backend=config.backend)
     snapshot.save(snapshot_file(run, "after"))
     draw_plots(run, progress.history)
     _draw_snapshots(run, splits, len(progress.history) - 1)
-    _write_projector(run, splits.gallery, gallery)
+    _write_projector(run, splits.gallery, after.gallery)
     exported = (
         export_saved_model(model, config.image_size, run.export)
         if config.export
@@ -90,9 +85,11 @@ def conclude(
     )
     report = {
         "before": progress.before,
-        "after": after,
+        "after": after.scores,
+        "intervals": after.intervals,
         "best_epoch": best["epoch"],
         "selected_on": config.select_on,
+        "tests": {each.search.name: each.as_json() for each in evaluations},
         "seconds": sum(metrics.get("seconds", 0.0) for metrics in progress.history),
         "export": str(exported.relative_to(run.path)) if exported else None,
         "warnings": list(splits.warnings),
@@ -101,22 +98,6 @@ def conclude(
     _write_hparams(run, config, report)
     run.write_report(report)
     return report
-
-
-def environment() -> dict[str, Any]:
-    """Returns what the numbers of a report were measured with."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": devices.describe(),
-        **versions,
-    }
 
 
 def draw_plots(run: RunDirectory, history: list[dict[str, Any]]) -> None:
@@ -169,11 +150,15 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
     """Prints the scores before and after, and what to try next."""
     label = "" if report["selected_on"] == "val" else " (best epoch SELECTED ON TEST)"
     table = Table(title=f"Test scores, best epoch {report['best_epoch'] + 1}{label}")
-    for column in ("metric", "before", "after"):
+    for column in ("metric", "before", "after", "95 % interval"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for key, after in report["after"].items():
-        table.add_row(key, f"{report['before'][key]:.4f}", f"{after:.4f}")
+        low, high = report["intervals"].get(key, (None, None))
+        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
+        table.add_row(key, f"{report['before'][key]:.4f}", f"{after:.4f}", interval)
     display.console.print(table)
+    if len(report["tests"]) > 1:
+        display.console.print(scores_table(report["tests"]))
     display.note(
         f"Run directory: {run.path} (trained for {format_seconds(report['seconds'])})"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -19,16 +20,25 @@ def define_run_flag(values: flags.FlagValues) -> None:
     )
 
 
-def opened_run(settings: Mapping[str, Any], arguments: Sequence[str]) -> RunDirectory:
-    """Returns the run that `--run`, or the only word, names.
+def named_path(settings: Mapping[str, Any], arguments: Sequence[str]) -> Path:
+    """Returns what `--run`, or the only word, names.
 
     Raises:
         UsageError: If none or several are named.
-        ValueError: If there is no run there.
     """
     named = [*([settings["run"]] if settings["run"] else []), *arguments]
     if len(named) != 1:
         raise UsageError(
             f"Expected one run directory, as --run=DIR; received {len(named)}."
         )
-    return RunDirectory.opened(named[0])
+    return Path(named[0])
+
+
+def opened_run(settings: Mapping[str, Any], arguments: Sequence[str]) -> RunDirectory:
+    """Returns the run that is named.
+
+    Raises:
+        UsageError: If none or several are named.
+        ValueError: If there is no run there.
+    """
+    return RunDirectory.opened(named_path(settings, arguments))

@@ -20,7 +20,7 @@ from dce_tf.model import PRECISIONS, EmbeddingModel, set_precision
 from dce_tf.pipelines import ClusterPipelines
 from dce_tf.run_directory import RunDirectory
 from dce_tf.training.display import Display
-from dce_tf.training.evaluation import Evaluator
+from dce_tf.training.evaluation import Embedder, Evaluator
 from dce_tf.training.extractor import Extractor
 from dce_tf.training.optimizer import GroupedAdam, ParameterGroup
 from dce_tf.training.recluster import Recluster
@@ -124,31 +124,37 @@ def build_session(
         jit=config.jit,
         seed=config.random_seed,
     )
-    evaluator = build_evaluator(model, config, splits, display, strategy)
-    recluster = _recluster(
-        config, schedule, splits, run, trainer, evaluator.extractor, display
-    )
+    extractor = build_extractor(model, config, strategy)
+    evaluator = build_evaluator(extractor, config, splits, display)
+    recluster = _recluster(config, schedule, splits, run, trainer, extractor, display)
     return Session(trainer, recluster, evaluator)
 
 
-def build_evaluator(
+def build_extractor(
     model: EmbeddingModel,
     config: Config,
-    splits: Splits,
-    display: Display,
     strategy: tf.distribute.Strategy | None = None,
-) -> Evaluator:
-    """Builds what scores a model; without a strategy, on one device."""
-    extractor = Extractor(
+) -> Extractor:
+    """Builds what runs a model over images; without a strategy, on one device."""
+    return Extractor(
         model,
         config.image_size,
         batch_size=config.evaluation_batch_size,
         strategy=strategy,
         num_workers=config.num_workers,
     )
+
+
+def build_evaluator(
+    embedder: Embedder, config: Config, splits: Splits, display: Display
+) -> Evaluator:
+    """Builds what scores embeddings as the settings say."""
     return Evaluator(
-        extractor,
+        embedder,
         splits.recall_at,
+        map_at=splits.map_at,
+        exclude=config.exclude,
+        nmi_runs=config.nmi_runs,
         backend=config.backend,
         seed=config.random_seed,
         display=display,

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from dce_tf.datasets import Images
 from dce_tf.files import replacing
 from dce_tf.reports.neighbours_sheet import Neighbours
-from dce_tf.retrieval import search_blocks
+from dce_tf.retrieval import find_neighbours
 from dce_tf.run_directory import RunDirectory
+from dce_tf.training.evaluation import Evaluation
 
 NUM_QUERIES = 8
 NUM_NEIGHBOURS = 6
@@ -73,45 +74,34 @@ def snapshot_file(run: RunDirectory, time: str) -> Path:
 
 
 def take_snapshot(
-    query: Images,
-    gallery: Images,
-    query_embeddings: Distances,
-    gallery_embeddings: Distances,
-    *,
-    backend: str = "auto",
-    seed: int = 0,
+    evaluation: Evaluation, *, backend: str = "auto", seed: int = 0
 ) -> Snapshot:
     """Looks at the neighbours of fixed queries and the distances of fixed pairs.
 
     Args:
-        query: What is searched for; the rows looked at depend only on its size and
-            `seed`.
-        gallery: What is searched in; `query` itself for leave-one-out.
-        query_embeddings: float32 `(num_queries, embedding_dim)`.
-        gallery_embeddings: float32 `(num_gallery, embedding_dim)`.
+        evaluation: What was searched for, in what; the rows looked at depend only on
+            the number of queries and `seed`.
         backend: Where FAISS searches.
         seed: Decides which queries and pairs.
     """
+    query, gallery = evaluation.search.query, evaluation.search.gallery
     rng = np.random.default_rng(seed)
     queries = np.sort(
         rng.choice(len(query), min(NUM_QUERIES, len(query)), replace=False)
     )
     # A fixed query may itself lie in the gallery: search one more and take it out.
     itself = gallery is query
-    blocks = search_blocks(
-        query_embeddings[queries],
-        gallery_embeddings,
+    found, _ = find_neighbours(
+        evaluation.query[queries],
+        evaluation.gallery,
         NUM_NEIGHBOURS + itself,
         exclude_self=False,
         backend=backend,
     )
-    found = np.concatenate([ids for _, ids, _ in blocks])
     if itself:
         found = _without(found, queries)
     right = gallery.labels[found] == query.labels[queries][:, None]
-    positive, negative = _pair_distances(
-        query, gallery, query_embeddings, gallery_embeddings, rng
-    )
+    positive, negative = _pair_distances(evaluation, rng)
     return Snapshot(queries, found, right, positive, negative)
 
 
@@ -122,12 +112,9 @@ def _without(found: Rows, queries: Rows) -> Rows:
 
 
 def _pair_distances(
-    query: Images,
-    gallery: Images,
-    query_embeddings: Distances,
-    gallery_embeddings: Distances,
-    rng: np.random.Generator,
+    evaluation: Evaluation, rng: np.random.Generator
 ) -> tuple[Distances, Distances]:
+    query, gallery = evaluation.search.query, evaluation.search.gallery
     left = rng.integers(len(query), size=NUM_PAIRS)
     by_label = np.argsort(gallery.labels, kind="stable")
     sorted_labels = gallery.labels[by_label]
@@ -142,7 +129,7 @@ def _pair_distances(
     negative = negative[query.labels[negative[:, 0]] != gallery.labels[negative[:, 1]]]
 
     def distances(pairs: Rows) -> Distances:
-        gap = query_embeddings[pairs[:, 0]] - gallery_embeddings[pairs[:, 1]]
+        gap = evaluation.query[pairs[:, 0]] - evaluation.gallery[pairs[:, 1]]
         return np.linalg.norm(gap, axis=1)
 
     return distances(positive), distances(negative)

@@ -13,7 +13,7 @@ from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
-from dce_tf.runs.loading import load_data, selection_split
+from dce_tf.runs.loading import load_data, selection_search
 from dce_tf.runs.outcome import conclude, show_report
 from dce_tf.runs.session import Session, build_session, check
 from dce_tf.runs.snapshot import snapshot_file, take_snapshot
@@ -70,9 +70,11 @@ def _train(
     strategy = devices.make_strategy()
     session = build_session(config, schedule, splits, run, strategy, display)
     checkpoints = Checkpoints(run.checkpoints, config.keep_checkpoints)
-    query, gallery = selection_split(config, splits)
     evaluate = Evaluate(
-        session.evaluator, query, gallery, config.select_on, config.evaluate_every
+        session.evaluator,
+        selection_search(config, splits),
+        config.select_on,
+        config.evaluate_every,
     )
     progress = checkpoints.restore(stateful_variables(session.trainer))
     keeper = Bookkeeping(session.trainer, run, checkpoints, progress or Progress())
@@ -112,17 +114,13 @@ def _evaluate_untrained(
     evaluate: Evaluate,
     keeper: Bookkeeping,
 ) -> None:
-    before, query, gallery = session.evaluator.evaluate(
-        splits.query, splits.gallery, "test, untrained"
-    )
-    take_snapshot(
-        splits.query, splits.gallery, query, gallery, backend=config.backend
-    ).save(snapshot_file(run, "before"))
-    keeper.progress.before = before
+    (before,) = session.evaluator.evaluate(splits.tests[:1], "test, untrained")
+    take_snapshot(before, backend=config.backend).save(snapshot_file(run, "before"))
+    keeper.progress.before = before.scores
     scores = (
         evaluate.scores()
         if config.select_on == "val"
-        else {"evaluated_on": "test", **before}
+        else {"evaluated_on": "test", **before.scores}
     )
     seconds = scores.pop("seconds_evaluate", 0.0)
     keeper.store(-1, {"stage": "untrained", **scores, "seconds": seconds})

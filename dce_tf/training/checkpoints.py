@@ -85,11 +85,7 @@ class Checkpoints:
         files = self._files()
         for path in reversed(files):
             try:
-                with (
-                    path.open("rb") as file,
-                    np.load(file, allow_pickle=False) as stored,
-                ):
-                    arrays = {name: stored[name] for name in stored.files}
+                arrays = _read(path)
             except (OSError, EOFError, ValueError, zipfile.BadZipFile):
                 continue
             progress = Progress(**json.loads(str(arrays.pop("progress"))))
@@ -105,6 +101,29 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*.npz"))
+
+
+def load_checkpoint(path: Path, variables: Sequence[Any]) -> None:
+    """Assigns the first variables of one checkpoint, those of the model.
+
+    Args:
+        path: The file.
+        variables: The variables of a model like the one that was saved.
+
+    Raises:
+        ValueError: If the file cannot be read or is of another network.
+    """
+    try:
+        arrays = _read(path)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
+    del arrays["progress"]
+    _assign(variables, list(arrays.values())[: len(variables)], path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def _array(variable: Any) -> Any:

@@ -27,10 +27,11 @@ class Display:
 
     Args:
         console: Where to; standard output by default.
+        quiet: Show nothing.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True, quiet=quiet)
 
     def note(self, text: str) -> None:
         """Prints a line."""

@@ -2,86 +2,183 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.datasets import Images
-from dce_tf.retrieval import clustering_nmi, evaluate_retrieval
+from dce_tf.datasets import Images, Search
+from dce_tf.retrieval import SearchScores, score_grouping, score_search
+from dce_tf.retrieval.intervals import Interval
+from dce_tf.retrieval.rerankers import Reranker
 from dce_tf.training.display import Display
-from dce_tf.training.extractor import Extractor
 
 Embeddings = npt.NDArray[np.float32]
 
 
+class Embedder(Protocol):
+    """What turns image files into embeddings."""
+
+    def embeddings(
+        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+    ) -> Embeddings:
+        """Returns embeddings, float32 `(num_images, embedding_dim)`.
+
+        Args:
+            paths: The image files.
+            on_batch: Told after each batch how many images are done.
+        """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model scored in one search.
+
+    Attributes:
+        search: The images and the protocol.
+        retrieval: What was found, query by query.
+        grouping: `nmi`, `ami` and `f1` of each k-means; empty where none was made.
+        query: Embeddings of the queries, float32 `(num_queries, embedding_dim)`.
+        gallery: Embeddings of the gallery.
+    """
+
+    search: Search
+    retrieval: SearchScores
+    grouping: dict[str, npt.NDArray[np.float64]]
+    query: Embeddings
+    gallery: Embeddings
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The mean of every metric, 0 to 1."""
+        means = {name: float(runs.mean()) for name, runs in self.grouping.items()}
+        return {**self.retrieval.means, **means}
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The 95 % interval of each retrieval metric, over classes."""
+        return self.retrieval.intervals
+
+    @property
+    def deviations(self) -> dict[str, float]:
+        """The standard deviation of each grouping metric, if k-means ran repeatedly."""
+        return {
+            name: float(runs.std(ddof=1))
+            for name, runs in self.grouping.items()
+            if len(runs) > 1
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what reports store."""
+        return {
+            "queries": len(self.retrieval.labels),
+            "gallery": len(self.search.gallery),
+            "scores": self.scores,
+            "intervals": self.intervals,
+            "deviations": self.deviations,
+        }
+
+
 class Evaluator:
-    """Embeds a split and measures retrieval in it.
+    """Embeds the images of a search and measures what is found.
 
     Args:
-        extractor: Runs the model.
+        embedder: Runs the model.
         recall_at: The K of recall@K.
-        backend: Where FAISS searches: `"auto"`, `"faiss"` or `"faiss-gpu"`.
-        seed: Decides where the k-means of the NMI starts.
+        map_at: The K of mAP@K.
+        exclude: What a query is not to find: see `retrieval.score_search`.
+        nmi_runs: How often k-means looks for the classes; 0 leaves it out.
+        backend: Where FAISS works: `"auto"`, `"faiss"` or `"faiss-gpu"`.
+        seed: Decides where k-means starts.
         display: Shows how far the embedding is.
     """
 
     def __init__(
         self,
-        extractor: Extractor,
-        recall_at: tuple[int, ...],
+        embedder: Embedder,
+        recall_at: Sequence[int],
         *,
+        map_at: Sequence[int] = (10,),
+        exclude: str = "none",
+        nmi_runs: int = 1,
         backend: str = "auto",
         seed: int = 0,
         display: Display | None = None,
     ) -> None:
-        self.extractor = extractor
-        self.recall_at = recall_at
-        self.backend = backend
-        self.seed = seed
+        self.embedder = embedder
+        self._measured: dict[str, Any] = {
+            "recall_at": tuple(recall_at),
+            "map_at": tuple(map_at),
+            "exclude": exclude,
+            "seed": seed,
+        }
+        self._nmi_runs = nmi_runs
+        self._backend = backend
+        self._seed = seed
         self._display = display or Display()
 
-    def embed(self, images: Images, name: str = "embedding") -> Embeddings:
-        """Returns the embeddings of a split, float32 `(num_images, embedding_dim)`."""
-        with self._display.task(name, len(images)) as update:
-            return self.extractor.embeddings(
-                images.paths, lambda done: update(done, "")
-            )
-
     def evaluate(
-        self, query: Images, gallery: Images, name: str = "evaluation"
-    ) -> tuple[dict[str, float], Embeddings, Embeddings]:
-        """Scores a search of `query` in `gallery`.
+        self, searches: Sequence[Search], name: str = "evaluation"
+    ) -> list[Evaluation]:
+        """Scores searches; an image that is in several is embedded once.
 
         Args:
-            query: What is searched for.
-            gallery: What is searched in; `query` itself for leave-one-out.
+            searches: What to score.
             name: What the display calls it.
 
         Returns:
-            The metrics, each 0 to 1, and the embeddings of both.
+            What each scored.
         """
-        found = self.embed(query, name)
-        among = found if gallery is query else self.embed(gallery, name)
-        metrics = evaluate_retrieval(
-            found,
-            query.labels,
-            among,
-            gallery.labels,
-            recall_at=self.recall_at,
-            leave_one_out=gallery is query,
-            backend=self.backend,
-        )
-        everything, labels = found, query.labels
-        if gallery is not query:
-            everything = np.concatenate([found, among])
-            labels = np.concatenate([query.labels, gallery.labels])
-        metrics["nmi"] = clustering_nmi(
-            everything, labels, seed=self.seed, backend=self.backend
-        )
-        return metrics, found, among
+        parts = [part for search in searches for part in (search.query, search.gallery)]
+        paths = list(dict.fromkeys(path for part in parts for path in part.paths))
+        with self._display.task(name, len(paths)) as update:
+            embeddings = self.embedder.embeddings(paths, lambda done: update(done, ""))
+        number = {path: row for row, path in enumerate(paths)}
+
+        def part_of(images: Images) -> Embeddings:
+            if len(images) == len(paths) and list(images.paths) == paths:
+                return embeddings
+            return embeddings[[number[path] for path in images.paths]]
+
+        return [
+            self.measure(search, part_of(search.query), part_of(search.gallery))
+            for search in searches
+        ]
+
+    def measure(
+        self,
+        search: Search,
+        query: Embeddings,
+        gallery: Embeddings,
+        rerank: Reranker | None = None,
+    ) -> Evaluation:
+        """Scores a search whose images are embedded already.
+
+        Args:
+            search: What to score.
+            query: Embeddings of its queries, float32 `(num_queries, embedding_dim)`.
+            gallery: Embeddings of its gallery.
+            rerank: Orders the gallery anew; k-means is then left out.
+        """
+        scores = score_search(search, query, gallery, rerank=rerank, **self._measured)
+        grouping = {}
+        if self._nmi_runs and not rerank and not search.num_galleries:
+            everything, labels = gallery, search.gallery.labels
+            if not search.leave_one_out:
+                everything = np.concatenate([query, gallery])
+                labels = np.concatenate([search.query.labels, labels])
+            grouping = score_grouping(
+                everything,
+                labels,
+                num_runs=self._nmi_runs,
+                seed=self._seed,
+                backend=self._backend,
+            )
+        return Evaluation(search, scores, grouping, query, gallery)
 
 
 class Evaluate(keras.callbacks.Callback):
@@ -89,8 +186,7 @@ class Evaluate(keras.callbacks.Callback):
 
     Args:
         evaluator: Does the work.
-        query: What is searched for.
-        gallery: What is searched in.
+        search: What to score.
         split: Name of the split, for the logs: `"val"` or `"test"`.
         every: Epochs between two evaluations; the last epoch always has one.
     """
@@ -98,15 +194,13 @@ class Evaluate(keras.callbacks.Callback):
     def __init__(
         self,
         evaluator: Evaluator,
-        query: Images,
-        gallery: Images,
+        search: Search,
         split: str,
         every: int = 1,
     ) -> None:
         super().__init__()
         self._evaluator = evaluator
-        self._query = query
-        self._gallery = gallery
+        self._search = search
         self._split = split
         self._every = every
 
@@ -120,9 +214,9 @@ class Evaluate(keras.callbacks.Callback):
     def scores(self) -> dict[str, Any]:
         """Returns the metrics of the model as it is, and the split they are of."""
         started = time.perf_counter()
-        metrics, _, _ = self._evaluator.evaluate(self._query, self._gallery)
+        (evaluation,) = self._evaluator.evaluate([self._search])
         return {
             "evaluated_on": self._split,
-            **metrics,
+            **evaluation.scores,
             "seconds_evaluate": time.perf_counter() - started,
         }

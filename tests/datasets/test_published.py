@@ -68,16 +68,29 @@ def test_cars_test_labels_may_lie_beside_the_devkit(tmp_path: Path) -> None:
     assert len(read("cars", root).train) == 8
 
 
-def test_vid_has_three_tests(tmp_path: Path) -> None:
+def test_vid_has_three_sizes_and_two_protocols(tmp_path: Path) -> None:
     root = fakes.write_vid(tmp_path, 3, 2)
     lists = root / "train_test_split"
     kept = (lists / "test_list_800.txt").read_text().split("\n")[:4]
     (lists / "test_list_800.txt").write_text("\n".join(kept))
-    assert len(read("vid(size='small')", root).query) == 4
-    assert len(read("vid", root).query) == 6
-    assert read("vid", root).query.paths[0] == f"{root}/image/test/id_00000006/00.jpg"
+    splits = read("vid", root)
+    assert [
+        (test.name, len(test.query), test.num_galleries) for test in splits.tests
+    ] == [
+        ("large, leave_one_out", 6, 0),
+        ("small, leave_one_out", 4, 0),
+        ("medium, leave_one_out", 6, 0),
+        ("large, random_gallery", 6, 10),
+        ("small, random_gallery", 4, 10),
+        ("medium, random_gallery", 6, 10),
+    ]
+    assert splits.query.paths[0] == f"{root}/image/test/id_00000006/00.jpg"
+    first = read("vid(size='small', protocol='random_gallery')", root).tests[0]
+    assert first.name == "small, random_gallery"
     with pytest.raises(UsageError, match=r"no test of size 'smal'.*'small'"):
         read("vid(size='smal')", root)
+    with pytest.raises(UsageError, match=r"no test of protocol 'random'.*'random_gal"):
+        read("vid(protocol='random')", root)
 
 
 @pytest.mark.parametrize("name", WRITERS)

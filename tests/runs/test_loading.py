@@ -6,7 +6,7 @@ import pytest
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.run_directory import RunDirectory
-from dce_tf.runs.loading import load_data, selection_split
+from dce_tf.runs.loading import load_data, selection_search
 from dce_tf.training.display import Display
 from tests import fakes
 
@@ -23,7 +23,9 @@ def test_validation_classes_are_held_out_of_training(tmp_path: Path) -> None:
     assert len(splits.val.class_names) == 3
     assert len(splits.train.class_names) == 7
     assert not set(splits.val.class_names) & set(splits.train.class_names)
-    assert selection_split(config, splits) == (splits.val, splits.val)
+    search = selection_search(config, splits)
+    assert search.name == "val"
+    assert search.query is search.gallery is splits.val
 
 
 def test_own_validation_split_is_used(tmp_path: Path) -> None:
@@ -31,7 +33,9 @@ def test_own_validation_split_is_used(tmp_path: Path) -> None:
     root = fakes.write_folder(tmp_path, 6, images_per_class=3, splits=parts)
     config, splits = load(root)
     assert len(splits.train) == len(splits.val) == 18
-    assert selection_split(config, splits) == (splits.val, splits.val)
+    search = selection_search(config, splits)
+    assert search.name == "val"
+    assert search.query is search.gallery is splits.val
 
 
 def test_selecting_on_test_trains_on_all_classes(tmp_path: Path) -> None:
@@ -39,7 +43,7 @@ def test_selecting_on_test_trains_on_all_classes(tmp_path: Path) -> None:
     root = fakes.write_folder(tmp_path, 6, images_per_class=3, splits=parts)
     config, splits = load(root, val_fraction=0, select_on="test")
     assert len(splits.train.class_names) == 6
-    assert selection_split(config, splits) == (splits.query, splits.gallery)
+    assert selection_search(config, splits) is splits.tests[0]
 
 
 def test_nothing_to_select_on_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,211 @@
+"""At which ranks a search finds the images of each query's class."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Embeddings = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+Keys = npt.NDArray[Any]
+
+# Queries × gallery images that are in memory at once, over all threads: 256 MB.
+BLOCK_SCORES = 2**26
+
+# Rounding of a float32 dot product, as a share of the squared lengths.
+ROUNDING = 2.0**-20
+
+NEVER = np.iinfo(np.int64).max  # The rank of what is not there.
+
+
+class Scorer(Protocol):
+    """Says how near gallery images are to queries.
+
+    Attributes:
+        tolerance: Scores that differ by less are equal but for rounding.
+        num_gallery: How many gallery images there are.
+    """
+
+    tolerance: float
+    num_gallery: int
+
+    def __call__(self, rows: Rows) -> Embeddings:
+        """Scores all gallery images for some queries, the nearest highest.
+
+        Args:
+            rows: The queries, `(block,)`.
+
+        Returns:
+            A new float32 array `(block, num_gallery)`.
+        """
+
+
+class EuclideanScorer:
+    """Scores by Euclidean distance.
+
+    Args:
+        query: float32 `(num_queries, dim)`.
+        gallery: float32 `(num_gallery, dim)`.
+
+    Raises:
+        ValueError: If an embedding is not finite.
+    """
+
+    def __init__(self, query: Embeddings, gallery: Embeddings) -> None:
+        self._query = finite(query, "query")
+        self._gallery = finite(gallery, "gallery")
+        self._squares = np.einsum("ij,ij->i", self._gallery, self._gallery)
+        own = np.einsum("ij,ij->i", self._query, self._query)
+        self.num_gallery = len(gallery)
+        self.tolerance = ROUNDING * float(
+            own.max(initial=0) + self._squares.max(initial=0)
+        )
+
+    def __call__(self, rows: Rows) -> Embeddings:
+        """Returns ‖q‖² − ‖q − g‖² = 2 q·g − ‖g‖²."""
+        scores: Embeddings = (2 * self._query[rows]) @ self._gallery.T
+        scores -= self._squares
+        return scores
+
+
+class Ranks(NamedTuple):
+    """Where a block of queries finds the images of its class.
+
+    Attributes:
+        rows: The queries, int64 `(block,)`.
+        ranks: int64 `(block, most)`: the rank, from 1, of each gallery image of the
+            query's class, rising, then `NEVER`.
+        relevant: How many those are, int64 `(block,)`.
+    """
+
+    rows: Rows
+    ranks: Rows
+    relevant: Rows
+
+
+def rank_blocks(
+    scorer: Scorer,
+    query_labels: Keys,
+    gallery_labels: Keys,
+    *,
+    query_keys: Keys | None = None,
+    gallery_keys: Keys | None = None,
+) -> Iterator[Ranks]:
+    """Ranks the gallery for every query, a block of queries at a time, on all cores.
+
+    A tie counts against the model: among images equally near, those of other classes
+    come first. So a collapsed network, whose embeddings are all alike, finds nothing.
+    Memory grows with a block of queries, never with queries × gallery.
+
+    Args:
+        scorer: Says what is near.
+        query_labels: Class of each query, integer `(num_queries,)`.
+        gallery_labels: Class of each gallery image, numbered like the queries'.
+        query_keys: With `gallery_keys`: a gallery image with the key of a query is
+            left out when it is searched, as if it were not there; integer
+            `(num_queries,)`.
+        gallery_keys: Integer `(num_gallery,)`.
+
+    Yields:
+        The ranks of all queries, those with the fewest images of their class first.
+    """
+    classes = Lookup(gallery_labels)
+    hidden = None if gallery_keys is None else Lookup(gallery_keys)
+    order = np.argsort(classes.counts(query_labels), kind="stable")
+    num_threads = os.cpu_count() or 1
+    size = max(1, BLOCK_SCORES // num_threads // max(1, scorer.num_gallery))
+    blocks = [order[start : start + size] for start in range(0, len(order), size)]
+
+    def rank(rows: Rows) -> Ranks:
+        scores = scorer(rows)
+        if hidden is not None and query_keys is not None:
+            scores[hidden.pairs(query_keys[rows])] = -np.inf
+        return _rank(scores, rows, classes.pairs(query_labels[rows]), scorer.tolerance)
+
+    yield from _in_order(rank, blocks, num_threads)
+
+
+def _in_order(
+    function: Callable[[Rows], Ranks], blocks: list[Rows], num_threads: int
+) -> Iterator[Ranks]:
+    """Maps blocks in threads, not further ahead than there are threads."""
+    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+        waiting: list[concurrent.futures.Future[Ranks]] = []
+        for block in blocks:
+            waiting.append(pool.submit(function, block))
+            if len(waiting) > num_threads:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def _rank(
+    scores: Embeddings, rows: Rows, pairs: tuple[Rows, Rows], tolerance: float
+) -> Ranks:
+    query, image = pairs
+    found = scores[query, image]
+    there = found > -np.inf
+    query, found = query[there], found[there]
+    order = np.lexsort((-found, query))
+    query, found = query[order], found[order]
+    relevant = np.bincount(query, minlength=len(rows))
+    first = np.cumsum(relevant) - relevant
+    place = np.arange(len(found)) - first[query]
+    ranks = np.full((len(rows), max(1, relevant.max(initial=0))), NEVER)
+    scores.sort(axis=1)
+    for i in np.flatnonzero(relevant):
+        own = found[first[i] : first[i] + relevant[i]]
+        bar = own - tolerance
+        as_near = scores.shape[1] - np.searchsorted(scores[i], bar)
+        own_as_near = np.searchsorted(-own, -bar, side="right")
+        ranks[i, : relevant[i]] = as_near - own_as_near
+    ranks[query, place] += place + 1
+    return Ranks(rows, ranks, relevant)
+
+
+class Lookup:
+    """Finds the rows that carry a key.
+
+    Args:
+        keys: Integer key of each row, `(num_rows,)`.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._order = np.argsort(keys, kind="stable")
+        self._sorted = np.asarray(keys)[self._order]
+
+    def counts(self, wanted: Keys) -> Rows:
+        """Returns how many rows carry each wanted key, int64 `(num_wanted,)`."""
+        return self._bounds(wanted)[1]
+
+    def pairs(self, wanted: Keys) -> tuple[Rows, Rows]:
+        """Returns positions in `wanted` and rows that carry the key, pair by pair."""
+        start, count = self._bounds(wanted)
+        position = np.repeat(np.arange(len(wanted)), count)
+        offset = np.arange(len(position)) - np.repeat(np.cumsum(count) - count, count)
+        return position, self._order[start[position] + offset]
+
+    def _bounds(self, wanted: Keys) -> tuple[Rows, Rows]:
+        start = np.searchsorted(self._sorted, wanted)
+        return start, np.searchsorted(self._sorted, wanted, side="right") - start
+
+
+def finite(embeddings: Embeddings, name: str) -> Embeddings:
+    """Returns embeddings as contiguous float32.
+
+    Raises:
+        ValueError: If one is not finite: it would have no neighbours.
+    """
+    embeddings = np.ascontiguousarray(embeddings, np.float32)
+    bad = np.count_nonzero(~np.isfinite(embeddings).all(axis=1))
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(embeddings)} {name} embeddings are not finite, so they "
+            "have no neighbours: the training has diverged. Lower the learning rates."
+        )
+    return embeddings

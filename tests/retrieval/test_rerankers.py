@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+from dce_tf.datasets import Search
+from dce_tf.errors import UsageError
+from dce_tf.retrieval import score_search
+from dce_tf.retrieval.rerankers import RERANKERS
+from tests.retrieval.test_protocols import images
+
+
+def clusters(seed: int, number: int, dim: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(5, size=number).astype(np.int32)
+    centres = np.random.default_rng(77).normal(size=(5, dim))
+    points = centres[labels] + 0.9 * rng.normal(size=(number, dim))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return points.astype(np.float32), labels
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(a[:, None].astype(float) - b[None], axis=2)
+
+
+def reciprocal_by_loop(images: np.ndarray, k1: int, k2: int) -> np.ndarray:
+    """Jaccard distances, from the equations of Zhong et al."""
+    apart = distances(images, images)
+    order = [
+        [
+            i,
+            *sorted(
+                (j for j in range(len(images)) if j != i), key=lambda j: apart[i, j]
+            ),
+        ]
+        for i in range(len(images))
+    ]
+
+    def mutual(i: int, k: int) -> set[int]:
+        return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
+
+    table = np.zeros((len(images), len(images)))
+    for i in range(len(images)):
+        own = mutual(i, k1)
+        wide = set(own)
+        for j in own:
+            half = mutual(j, round(k1 / 2))
+            if len(half & own) >= 2 / 3 * len(half):
+                wide |= half
+        for j in wide:
+            table[i, j] = np.exp(-apart[i, j])
+    table /= table.sum(axis=1, keepdims=True)
+    table = np.stack([table[near[:k2]].mean(axis=0) for near in order])
+    smaller = np.minimum(table[:, None], table[None]).sum(axis=2)
+    larger = np.maximum(table[:, None], table[None]).sum(axis=2)
+    return 1 - smaller / larger
+
+
+@pytest.mark.parametrize("k2", [1, 4])
+@pytest.mark.parametrize("same", [True, False])
+def test_k_reciprocal_equals_a_plain_loop(same: bool, k2: int) -> None:
+    gallery, _ = clusters(0, 50)
+    query = gallery if same else clusters(1, 20)[0]
+    everything = gallery if same else np.concatenate([query, gallery])
+    jaccard = reciprocal_by_loop(everything, k1=8, k2=k2)
+    theirs = slice(0 if same else len(query), None)
+    expected = 0.7 * jaccard[: len(query), theirs] + 0.3 * distances(query, gallery)
+    scorer = RERANKERS.build(f"k_reciprocal(k1=8, k2={k2})")(query, gallery, same)
+    got = -scorer(np.arange(len(query)))
+    off_diagonal = ~np.eye(len(query), len(gallery), dtype=bool) | (not same)
+    np.testing.assert_allclose(got[off_diagonal], expected[off_diagonal], atol=1e-5)
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("alpha", [0.0, 3.0])
+def test_query_expansion_equals_a_plain_loop(alpha: float, same: bool) -> None:
+    gallery, _ = clusters(0, 50)
+    query = gallery if same else clusters(1, 20)[0]
+    scorer = RERANKERS.build(f"query_expansion(n=3, alpha={alpha})")(
+        query, gallery, same
+    )
+    got = scorer(np.arange(len(query)))
+    for i, vector in enumerate(query):
+        others = [j for j in range(len(gallery)) if not (same and i == j)]
+        others.sort(key=lambda j: -float(vector @ gallery[j]))
+        total = vector.astype(float)
+        for j in others[:3]:
+            total = total + max(0.0, float(vector @ gallery[j])) ** alpha * gallery[j]
+        total /= np.linalg.norm(total)
+        expected = 1 - np.sum((total - gallery) ** 2, axis=1)
+        np.testing.assert_allclose(got[i], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(RERANKERS))
+def test_every_reranking_helps_in_noisy_clusters(name: str) -> None:
+    x, y = clusters(0, 200, dim=16)
+    part = images(y)
+    search = Search("test", part, part)
+    plain, again = (
+        score_search(search, x, x, recall_at=(1,), rerank=rerank).means["map"]
+        for rerank in (None, RERANKERS.build(name))
+    )
+    assert again > plain + 0.01
+
+
+@pytest.mark.parametrize("name", list(RERANKERS))
+def test_every_reranking_survives_few_images_and_duplicates(name: str) -> None:
+    x = np.ones((3, 4), np.float32) / 2
+    scores = RERANKERS.build(name)(x, x, True)(np.arange(3))
+    assert scores.shape == (3, 3)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "k_reciprocal(k1=3, k2=4)",
+        "k_reciprocal(weight=1.1)",
+        "query_expansion(n=0)",
+        "query_expansion(alpha=-1.0)",
+    ],
+)
+def test_options_out_of_range_are_refused(spec: str) -> None:
+    with pytest.raises(UsageError, match="needs"):
+        RERANKERS.build(spec)
