@@ -154,6 +154,36 @@ def write_vid(
     return root
 
 
+def write_whale(
+    root: Path, num_classes: int = 10, images_per_class: int = 5, size: int = 32
+) -> Path:
+    """Writes Kaggle's layout, half as many unknown whales as known ones.
+
+    Besides: a whale with one image, and a test without labels, of two images a whale.
+    """
+    rng = np.random.default_rng(0)
+    lines, answers = ["Image,Id"], ["Image,Id"]
+
+    def write(folder: str, name: str, label: int) -> str:
+        image = f"{folder[:2]}_{name}_{len(lines) + len(answers):04}.jpg"
+        write_image(root / folder / image, label, rng, size)
+        return image
+
+    for label in range(num_classes):
+        for _ in range(images_per_class):
+            lines.append(f"{write('train', 'w', label)},w_{label:07x}")
+        for _ in range(2):
+            image = write("test", "q", label)
+            answers.append(f"{image},new_whale w_1287fbc w_98baff9")
+    lines.append(f"{write('train', 'w', 200)},w_lone")
+    for label in range(num_classes, num_classes * 3 // 2):
+        for _ in range(images_per_class):
+            lines.append(f"{write('train', 'n', label)},new_whale")
+    (root / "train.csv").write_text("\n".join([*lines, ""]))
+    (root / "sample_submission.csv").write_text("\n".join([*answers, ""]))
+    return root
+
+
 def _numbered(
     root: Path,
     folder: str,

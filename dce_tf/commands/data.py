@@ -53,7 +53,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         data_dir=settings["data_dir"],
         allow_partial_data=settings["allow_partial_data"],
     )
-    parts = named_parts(splits)
+    parts = splits.parts()
     paths = sorted({path for part in parts.values() for path in part.paths})
     with display.task("looking at every image", len(paths)) as update:
         found = survey(
@@ -66,19 +66,9 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     for warning in splits.warnings:
         display.note(f"Warning: {warning}")
     if settings["make_index"]:
-        write_index(parts, Path(settings["make_index"]))
+        write_index(splits, Path(settings["make_index"]))
         display.note(f"Written: {settings['make_index']}")
     return _verdict(facts, settings["max_bad_images"], display)
-
-
-def named_parts(splits: Splits) -> dict[str, Images]:
-    """Returns the splits that there are, by name."""
-    parts = {"train": splits.train}
-    if splits.val is not None:
-        parts["val"] = splits.val
-    if splits.leave_one_out:
-        return {**parts, "test": splits.query}
-    return {**parts, "query": splits.query, "gallery": splits.gallery}
 
 
 def as_table(parts: Mapping[str, Images], facts: Mapping[str, ImageFacts]) -> Table:
@@ -119,26 +109,45 @@ def as_table(parts: Mapping[str, Images], facts: Mapping[str, ImageFacts]) -> Ta
     return table
 
 
-def write_index(parts: Mapping[str, Images], path: Path) -> None:
+def write_index(splits: Splits, path: Path) -> None:
     """Writes splits as a CSV index, with paths relative to its folder.
+
+    Of several tests it holds the first; images of no known class have no place in it.
 
     Raises:
         ValueError: If an image does not lie below that folder.
     """
     root = path.resolve().parent
+    parts = Splits(splits.train, splits.val, splits.tests[:1]).parts()
+    grouped = any(images.groups is not None for images in parts.values())
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "label", "split"))
+        writer.writerow(("path", "label", "split", *(["group"] if grouped else [])))
         for split, images in parts.items():
-            for image, label in zip(images.paths, images.labels, strict=True):
-                relative = os.path.relpath(Path(image).resolve(), root)
-                if relative.startswith(".."):
-                    raise ValueError(
-                        f"--make_index={path}: {image} does not lie below {root}, and "
-                        "a CSV index names images below its own folder. Write it into "
-                        "the data set's folder."
-                    )
-                writer.writerow((relative, images.class_names[label], split))
+            for row, (image, label) in enumerate(
+                zip(images.paths, images.labels, strict=True)
+            ):
+                line = [_below(root, image, path), images.class_names[label], split]
+                if grouped:
+                    line.append(_group_name(images, row))
+                writer.writerow(line)
+
+
+def _below(root: Path, image: str, index: Path) -> str:
+    relative = os.path.relpath(Path(image).resolve(), root)
+    if relative.startswith(".."):
+        raise ValueError(
+            f"--make_index={index}: {image} does not lie below {root}, and a CSV "
+            "index names images below its own folder. Write it into the data set's "
+            "folder."
+        )
+    return relative
+
+
+def _group_name(images: Images, row: int) -> str:
+    if images.groups is None or images.groups[row] < 0:
+        return ""
+    return str(images.groups[row])
 
 
 def _verdict(

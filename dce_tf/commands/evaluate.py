@@ -21,16 +21,23 @@ from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.errors import UsageError
 from dce_tf.files import write_json
-from dce_tf.reports.scores import plot_recall_at, scores_table
+from dce_tf.reports.scores import open_set_lines, plot_recall_at, scores_table
 from dce_tf.reports.tables import print_table
 from dce_tf.retrieval.rerankers import RERANKERS, Reranker
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.environment import environment
 from dce_tf.runs.loading import load_data
+from dce_tf.runs.open_set import score_open_set, write_submission
 from dce_tf.runs.selecting import define_run_flag, named_path
 from dce_tf.runs.session import build_evaluator
 from dce_tf.runs.slices import score_slices, slices_table
-from dce_tf.runs.sources import Source, config_for, find_source, stored_search
+from dce_tf.runs.sources import (
+    Source,
+    config_for,
+    find_source,
+    plain_config,
+    stored_search,
+)
 from dce_tf.training.display import Display
 from dce_tf.training.evaluation import Embedder, Evaluation, Evaluator
 
@@ -72,6 +79,7 @@ def define_flags(values: flags.FlagValues) -> None:
         ("labels", "Labels of a .npy: a .npy, or a text file with one a line."),
         ("gallery", "A .npy to search in; default: the same, leave-one-out."),
         ("gallery_labels", "Labels of --gallery."),
+        ("submission", "Write the competition's CSV of answers here (whale)."),
         ("output_dir", "Where to write; default: the run directory, or here."),
     ):
         flags.DEFINE_string(name, None, text, flag_values=values)
@@ -86,7 +94,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     given = {name: settings[name] for name in _OVERRIDES if settings[name] is not None}
     if path.suffix == ".npy":
         source, folder = None, Path(settings["output_dir"] or ".")
-        config = Config(**{"num_clusters": 1, **given})
+        config = plain_config(given)
         embedder, splits = _open_arrays(path, settings)
     else:
         source = find_source(path)
@@ -95,11 +103,14 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         )
         config = config_for(source, given)
         embedder, splits = _open_model(source, config, folder, display)
+    dataset = config.dataset if source else None
+    if settings["submission"]:
+        _check_submission(settings["submission"], splits, dataset)
     evaluator = build_evaluator(embedder, config, splits, display)
     evaluations = evaluator.evaluate(splits.tests)
     result: dict[str, Any] = {
         "source": str(path),
-        "dataset": config.dataset if source else None,
+        "dataset": dataset,
         "selected_on": config.select_on if source and source.run else None,
         "exclude": config.exclude,
         "tests": {each.search.name: each.as_json() for each in evaluations},
@@ -113,6 +124,11 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         "warnings": list(splits.warnings),
         "environment": environment(),
     }
+    if splits.open_set:
+        result["open_set"] = score_open_set(evaluator, splits, evaluations[0])
+    if settings["submission"]:
+        path = Path(settings["submission"])
+        _submit(path, evaluator, splits, result["open_set"], display)
     if settings["embedding_slices"]:
         result["slices"] = score_slices(evaluations[0], config.num_clusters)
     write_json(folder / "evaluation.json", result)
@@ -128,11 +144,37 @@ def _show(result: Mapping[str, Any], folder: Path, display: Display) -> None:
     print_table(scores_table(_with_lines(result)))
     if "slices" in result:
         print_table(slices_table(result["slices"]))
+    for line in open_set_lines(result["open_set"]) if "open_set" in result else ():
+        display.note(line)
     if result["selected_on"] == "test":
         display.note("The best epoch was SELECTED ON TEST: this is no honest estimate.")
     for warning in result["warnings"]:
         display.note(f"Warning: {warning}")
     display.note(f"Written: {folder / 'evaluation.json'} and recall_at.png beside it.")
+
+
+def _check_submission(path: str, splits: Splits, dataset: str | None) -> None:
+    if splits.open_set is None:
+        raise UsageError(
+            f"--submission={path} is for a data set with a competition, such as whale; "
+            f"{dataset or 'a .npy'} has none."
+        )
+
+
+def _submit(
+    path: Path,
+    evaluator: Evaluator,
+    splits: Splits,
+    open_set: Mapping[str, Any],
+    display: Display,
+) -> None:
+    missing = write_submission(path, evaluator, splits, open_set["threshold"])
+    display.note(f"Written: {path}")
+    if missing:
+        display.note(
+            f"Warning: {missing} images to answer for could not be read, and got "
+            f"{open_set['name']}."
+        )
 
 
 def _open_arrays(path: Path, settings: Mapping[str, Any]) -> tuple[Embedder, Splits]:

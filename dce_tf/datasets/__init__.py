@@ -1,6 +1,6 @@
 """Readers: one file a data set format, each from a folder to `Splits`."""
 
-from dce_tf.datasets.splits import Images, Search, Splits
+from dce_tf.datasets.splits import Images, OpenSet, Search, Splits
 from dce_tf.registry import Registry, import_siblings
 
 DATASETS: Registry[Splits] = Registry(
@@ -9,4 +9,4 @@ DATASETS: Registry[Splits] = Registry(
 
 import_siblings(__name__, __path__)
 
-__all__ = ["DATASETS", "Images", "Search", "Splits"]
+__all__ = ["DATASETS", "Images", "OpenSet", "Search", "Splits"]

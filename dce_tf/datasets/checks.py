@@ -22,6 +22,7 @@ def build_splits(
     listings: Mapping[str, Listing],
     *,
     recall_at: tuple[int, ...] = (1, 2, 4, 8),
+    map_at: tuple[int, ...] = (10,),
     warnings: tuple[str, ...] = (),
 ) -> Splits:
     """Checks what a reader found and turns it into `Splits`.
@@ -31,6 +32,7 @@ def build_splits(
         listings: The images by split, out of `SPLITS`. `test` is searched within
             itself; `query` is searched for in `gallery`.
         recall_at: The K of recall@K.
+        map_at: The K of mAP@K.
         warnings: What the reader let pass; this adds to it.
 
     Raises:
@@ -40,7 +42,7 @@ def build_splits(
     """
     found = {split: listing for split, listing in listings.items() if len(listing)}
     _check_present(source, found)
-    _check_unique(source, found)
+    check_unique(source, found)
     _check_train(source, found["train"])
     for split in found:
         if split != "train":
@@ -62,6 +64,7 @@ def build_splits(
         val,
         (Search("test", query, gallery),),
         recall_at=recall_at,
+        map_at=map_at,
         warnings=(*warnings, *notes),
     )
 
@@ -103,6 +106,27 @@ def check_counts(
     return (f"{text} The data set is not the published one.",)
 
 
+def check_unique(source: Path, found: Mapping[str, Listing]) -> None:
+    """Sees to it that no image is named twice, within a split or in two.
+
+    Args:
+        source: The list file or folder, for the error.
+        found: The images by split.
+
+    Raises:
+        ValueError: If one is.
+    """
+    seen: dict[str, str] = {}
+    for listing in found.values():
+        for row, path in enumerate(listing.paths):
+            if path in seen:
+                raise ValueError(
+                    f"{listing.place(source, row)}: found {path!r} again, after "
+                    f"{seen[path]}; expected each image once. Remove one of the two."
+                )
+            seen[path] = listing.place(source, row)
+
+
 def _check_present(source: Path, found: Mapping[str, Listing]) -> None:
     has = f"{source}: found {_join(found) if found else 'no images'}"
     if "train" not in found:
@@ -121,18 +145,6 @@ def _check_present(source: Path, found: Mapping[str, Listing]) -> None:
             f"{has}; expected test, or query and gallery. Add one, of classes that "
             "train does not have."
         )
-
-
-def _check_unique(source: Path, found: Mapping[str, Listing]) -> None:
-    seen: dict[str, str] = {}
-    for listing in found.values():
-        for row, path in enumerate(listing.paths):
-            if path in seen:
-                raise ValueError(
-                    f"{listing.place(source, row)}: found {path!r} again, after "
-                    f"{seen[path]}; expected each image once. Remove one of the two."
-                )
-            seen[path] = listing.place(source, row)
 
 
 def _check_train(source: Path, train: Listing) -> None:

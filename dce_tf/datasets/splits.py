@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,27 @@ class Search:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class OpenSet:
+    """What a data set has besides known classes: images that show none of them.
+
+    Attributes:
+        name: The answer that is right for them.
+        share: How many of the labelled images they are, 0 to 1.
+        val: Those that choose the distance beyond which the answer is given.
+        test: Those of the test.
+        unlabelled: Images whose classes a competition keeps to itself.
+        to_answer: Names of the files it wants an answer for.
+    """
+
+    name: str
+    share: float
+    val: Images
+    test: Images
+    unlabelled: Images
+    to_answer: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Splits:
     """A data set, ready to train and evaluate on.
 
@@ -92,6 +113,7 @@ class Splits:
         recall_at: The K of recall@K that the data set's papers report.
         map_at: The K of mAP@K.
         warnings: What a reader let pass, for the report.
+        open_set: Images of no known class, where the data set has them.
     """
 
     train: Images
@@ -100,6 +122,7 @@ class Splits:
     recall_at: tuple[int, ...] = (1, 2, 4, 8)
     map_at: tuple[int, ...] = (10,)
     warnings: tuple[str, ...] = ()
+    open_set: OpenSet | None = None
 
     @property
     def query(self) -> Images:
@@ -115,3 +138,54 @@ class Splits:
     def leave_one_out(self) -> bool:
         """Whether the first test searches one split within itself."""
         return self.tests[0].leave_one_out
+
+    def parts(self) -> dict[str, Images]:
+        """Returns every set of images there is, once, by name."""
+        named = {"train": self.train}
+        if self.val is not None:
+            named["val"] = self.val
+        for test in self.tests:
+            prefix = "" if len(self.tests) == 1 else f"{test.name}: "
+            if test.leave_one_out:
+                named[f"{prefix}test"] = test.query
+            else:
+                named[f"{prefix}query"] = test.query
+                named[f"{prefix}gallery"] = test.gallery
+        if self.open_set is not None:
+            name = self.open_set.name
+            named[f"{name}, val"] = self.open_set.val
+            named[f"{name}, test"] = self.open_set.test
+            named["unlabelled"] = self.open_set.unlabelled
+        once: dict[int, tuple[str, Images]] = {}
+        for name, images in named.items():
+            once.setdefault(id(images), (name, images))
+        return {name: images for name, images in once.values() if len(images)}
+
+    def map_parts(self, function: Callable[[Images], Images]) -> Splits:
+        """Returns the splits with each set of images changed, once."""
+        changed: dict[int, Images] = {}
+
+        def change(images: Images) -> Images:
+            if id(images) not in changed:
+                changed[id(images)] = function(images)
+            return changed[id(images)]
+
+        tests = tuple(
+            dataclasses.replace(
+                test, query=change(test.query), gallery=change(test.gallery)
+            )
+            for test in self.tests
+        )
+        open_set = self.open_set and dataclasses.replace(
+            self.open_set,
+            val=change(self.open_set.val),
+            test=change(self.open_set.test),
+            unlabelled=change(self.open_set.unlabelled),
+        )
+        return dataclasses.replace(
+            self,
+            train=change(self.train),
+            val=self.val and change(self.val),
+            tests=tests,
+            open_set=open_set,
+        )

@@ -47,6 +47,26 @@ def _cell(result: Mapping[str, Any], metric: str) -> str:
     return text
 
 
+def open_set_lines(result: Mapping[str, Any]) -> list[str]:
+    """Says what `runs.open_set.score_open_set` found.
+
+    Args:
+        result: What it returned.
+    """
+    name, queries = result["name"], result["queries"]
+    scores = "; ".join(
+        f"{metric} {_cell({**result, 'deviations': {}}, metric)}"
+        for metric in result["scores"]
+    )
+    chosen_on = result["chosen_on"]
+    chosen_on = "val" if chosen_on == "val" else f"{chosen_on.upper()}: too good"
+    return [
+        f"With {name} among {queries} queries: {scores}.",
+        f"{name} is the answer below a cosine similarity of "
+        f"{result['threshold']:.4f}, chosen on {chosen_on}.",
+    ]
+
+
 def plot_recall_at(results: Results, path: Path, title: str) -> None:
     """Draws recall@K against K, a line a search, shaded by its 95 % interval.
 

@@ -64,9 +64,7 @@ def selection_search(config: Config, splits: Splits) -> Search:
 def _without_broken(
     splits: Splits, config: Config, run: RunDirectory, display: Display
 ) -> Splits:
-    tested = [part for test in splits.tests for part in (test.query, test.gallery)]
-    parts = [splits.train, *([splits.val] if splits.val else []), *tested]
-    paths = {path for part in parts for path in part.paths}
+    paths = {path for part in splits.parts().values() for path in part.paths}
     limit = config.max_bad_images * len(paths)
     broken = _known_broken(run)
     if broken is None or len(broken) > limit:
@@ -89,19 +87,14 @@ def _without_broken(
             f"{text} That is more than --max_bad_images={config.max_bad_images} "
             "allows. Check --data_dir, mend them, or raise the limit."
         )
-    display.note(f"Warning: {text} They are left out.")
-    sound = {id(part): part.keep(_sound_rows(part, broken)) for part in parts}
-    tests = [
-        dataclasses.replace(
-            test, query=sound[id(test.query)], gallery=sound[id(test.gallery)]
-        )
-        for test in splits.tests
-    ]
+    text += " They are left out."
+
+    def sound(images: Images) -> Images:
+        return images.keep(_sound_rows(images, broken))
+
     return dataclasses.replace(
-        splits,
+        splits.map_parts(sound),
         train=splits.train.select(_sound_rows(splits.train, broken)),
-        val=splits.val and sound[id(splits.val)],
-        tests=tuple(tests),
         warnings=(*splits.warnings, text),
     )
 

@@ -15,11 +15,12 @@ from dce_tf.model import EmbeddingModel
 from dce_tf.reports.clusters import plot_clusters
 from dce_tf.reports.neighbours_sheet import plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
-from dce_tf.reports.scores import scores_table
+from dce_tf.reports.scores import open_set_lines, scores_table
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.run_directory import RunDirectory, best_line
 from dce_tf.runs.environment import environment
+from dce_tf.runs.open_set import score_open_set
 from dce_tf.runs.session import build_evaluator, build_extractor
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
 from dce_tf.training.checkpoints import Checkpoints, Progress
@@ -90,6 +91,9 @@ def conclude(
         "best_epoch": best["epoch"],
         "selected_on": config.select_on,
         "tests": {each.search.name: each.as_json() for each in evaluations},
+        "open_set": (
+            score_open_set(evaluator, splits, after) if splits.open_set else None
+        ),
         "seconds": sum(metrics.get("seconds", 0.0) for metrics in progress.history),
         "export": str(exported.relative_to(run.path)) if exported else None,
         "warnings": list(splits.warnings),
@@ -159,6 +163,8 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
     display.console.print(table)
     if len(report["tests"]) > 1:
         display.console.print(scores_table(report["tests"]))
+    for line in open_set_lines(report["open_set"]) if report["open_set"] else ():
+        display.note(line)
     display.note(
         f"Run directory: {run.path} (trained for {format_seconds(report['seconds'])})"
     )

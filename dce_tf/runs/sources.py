@@ -218,7 +218,7 @@ def _load_labels(path: Path) -> list[str]:
     if path.suffix == ".npy":
         return [str(label) for label in _load(path).ravel().tolist()]
     try:
-        return path.read_text(encoding="utf-8").split("\n")[:-1] or [""]
+        return path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -245,6 +245,16 @@ def config_for(source: Source, given: Mapping[str, Any]) -> Config:
             f"{source.path} does not say how large its images are. Give --image_size, "
             "as in training, or a run directory."
         )
+    return plain_config(given)
+
+
+def plain_config(given: Mapping[str, Any]) -> Config:
+    """Returns the settings to evaluate with what is of no run.
+
+    Args:
+        given: What the command line says.
+    """
     # All classes of the data are there to be searched; none is held out.
-    plain = {"num_clusters": 1, "val_fraction": 0.0, "select_on": "test"}
-    return Config(**{**plain, **given})
+    values = {"num_clusters": 1, "val_fraction": 0.0, "select_on": "test", **given}
+    # How wide the embedding is shows when it is there.
+    return Config(**values, embedding_dim=values["num_clusters"])

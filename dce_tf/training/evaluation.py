@@ -78,7 +78,7 @@ class Evaluation:
             "queries": len(self.retrieval.labels),
             "gallery": len(self.search.gallery),
             "scores": self.scores,
-            "intervals": self.intervals,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
             "deviations": self.deviations,
         }
 
@@ -109,7 +109,7 @@ class Evaluator:
         seed: int = 0,
         display: Display | None = None,
     ) -> None:
-        self.embedder = embedder
+        self._embedder = embedder
         self._measured: dict[str, Any] = {
             "recall_at": tuple(recall_at),
             "map_at": tuple(map_at),
@@ -135,8 +135,7 @@ class Evaluator:
         """
         parts = [part for search in searches for part in (search.query, search.gallery)]
         paths = list(dict.fromkeys(path for part in parts for path in part.paths))
-        with self._display.task(name, len(paths)) as update:
-            embeddings = self.embedder.embeddings(paths, lambda done: update(done, ""))
+        embeddings = self.embed(paths, name)
         number = {path: row for row, path in enumerate(paths)}
 
         def part_of(images: Images) -> Embeddings:
@@ -148,6 +147,19 @@ class Evaluator:
             self.measure(search, part_of(search.query), part_of(search.gallery))
             for search in searches
         ]
+
+    def embed(self, paths: Sequence[str], name: str) -> Embeddings:
+        """Embeds images.
+
+        Args:
+            paths: The image files.
+            name: What the display calls it.
+
+        Returns:
+            float32 `(num_images, embedding_dim)`.
+        """
+        with self._display.task(name, len(paths)) as update:
+            return self._embedder.embeddings(paths, lambda done: update(done, ""))
 
     def measure(
         self,

@@ -1,5 +1,6 @@
 """What every registered data set keeps, on a tiny tree in its own format."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "inshop": fakes.write_inshop,
     "sop": fakes.write_sop,
     "vid": fakes.write_vid,
+    "whale": fakes.write_whale,
 }
 
 
@@ -51,7 +53,8 @@ def test_train_classes_are_in_no_other_split(splits: Splits) -> None:
 
 
 def test_paths_are_images_of_different_places(splits: Splits) -> None:
-    parts = {id(p): p for p in (splits.train, splits.query, splits.gallery)}
+    # Of VehicleID's three tests, the larger hold images of the smaller.
+    parts = dataclasses.replace(splits, tests=splits.tests[:1]).parts()
     paths = [path for part in parts.values() for path in part.paths]
     assert len(set(paths)) == len(paths)
     for path in paths:
