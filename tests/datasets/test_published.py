@@ -167,13 +167,6 @@ def test_sop_header_must_be_there(tmp_path: Path) -> None:
         read("sop", root)
 
 
-def test_sop_class_in_train_and_test_is_refused(tmp_path: Path) -> None:
-    root = fakes.write_sop(tmp_path)
-    edit(root / "Ebay_test.txt", 2, "1 id_00000000 1 other.jpg")
-    with pytest.raises(ValueError, match="in both train and test"):
-        read("sop", root)
-
-
 def test_cub_image_without_a_class_is_refused(tmp_path: Path) -> None:
     root = fakes.write_cub(tmp_path)
     edit(root / "images.txt", 2, "999 x.jpg")
