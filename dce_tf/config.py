@@ -61,6 +61,11 @@ class Config:
     max_bad_images: float = setting(
         0.01, "Share of broken images, 0 to 1, beyond which a run stops.", lowest=0
     )
+    max_image_pixels: int = setting(
+        100_000_000,
+        "Images of more pixels count as broken, and are not decoded.",
+        lowest=1,
+    )
     val_fraction: float = setting(
         0.1, "Share of the training classes held out to choose the epoch.", lowest=0
     )
@@ -259,6 +264,11 @@ class Config:
             for field in dataclasses.fields(self)
             if field.metadata["identity"]
         }
+
+    def same_images(self, other: Config) -> bool:
+        """Returns whether both read the same images, and find the same ones broken."""
+        names = ("dataset", "data_dir", "max_image_pixels")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
         """Returns the settings in which `other` would be a different run."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from dce_tf.bitmaps import HEADER_BYTES, decode_with_table, has_colour_table
 from dce_tf.exif import turn_upright
 
 RESIZE_RATIO = 256 / 224  # Shorter side before the centre crop, per pixel of the crop.
@@ -23,8 +24,10 @@ def decode(data: Any) -> Any:
     """Decodes an image to RGB, upright as its EXIF orientation says.
 
     Args:
-        data: Scalar string tensor: a JPEG, PNG, GIF (its first frame is taken), BMP
-            or WebP file. Grey and palette images become RGB; alpha is dropped.
+        data: Scalar string tensor: a JPEG, PNG, GIF, BMP or WebP file. Of several
+            frames the first is taken. Grey and palette images and CMYK JPEGs become
+            RGB, 16 bits become 8, and alpha is dropped, not blended: what lies under
+            transparent pixels shows.
 
     Returns:
         uint8 tensor of shape `(height, width, 3)`.
@@ -32,8 +35,24 @@ def decode(data: Any) -> Any:
     Raises:
         tf.errors.InvalidArgumentError: If `data` is no such file, or is damaged.
     """
-    image = tf.io.decode_image(data, channels=3, expand_animations=False)
+    zeros = tf.constant(bytes(HEADER_BYTES))
+    start = tf.strings.substr(data, 0, HEADER_BYTES) + zeros
+    header = tf.io.decode_raw(start, tf.uint8)[:HEADER_BYTES]
+    webp = tf.constant(list(b"WEBP"), tf.uint8)
+    image = tf.case(
+        [
+            (tf.reduce_all(header[8:12] == webp), lambda: _decode_webp(data)),
+            (has_colour_table(header), lambda: decode_with_table(data, header)),
+        ],
+        lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
+    )
     return tf.ensure_shape(turn_upright(image, data), (None, None, 3))
+
+
+def _decode_webp(data: Any) -> Any:
+    # TensorFlow does not drop alpha from WebP by itself.
+    image = tf.io.decode_image(data, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, None))[..., :3]
 
 
 def evaluation_image(image: Any, image_size: int) -> Any:

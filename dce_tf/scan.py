@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import functools
+import os
+import re
+import stat
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from pathlib import Path
 
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dce_tf import images
 
-T = TypeVar("T")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "MPO")  # MPO: a JPEG of several views.
 
+_EXPECTED = "JPEG, PNG, GIF, BMP or WebP"
+_NODE = re.compile(r"^\{\{.*?\}\} ")
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -37,66 +43,93 @@ class ImageFacts:
 def find_broken(
     paths: Sequence[str],
     *,
+    max_pixels: int,
     num_workers: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, str]:
-    """Decodes every image and returns those that fail, with the reason.
+    """Decodes every image, on all cores, and returns those that cannot be used.
 
     Args:
         paths: The image files.
+        max_pixels: Images of more pixels cannot be; they are not decoded.
         num_workers: Threads; 0 takes one for each processor.
         on_progress: Told after each image how many are done.
 
     Returns:
         What is wrong with each broken image, by path.
     """
-    problems = _in_parallel(find_problem, paths, num_workers, on_progress)
+    facts = survey(
+        paths,
+        max_pixels=max_pixels,
+        num_workers=num_workers,
+        on_progress=on_progress,
+    )
     return {
-        path: problem for path, problem in zip(paths, problems, strict=True) if problem
+        path: fact.problem
+        for path, fact in zip(paths, facts, strict=True)
+        if fact.problem
     }
 
 
 def survey(
     paths: Sequence[str],
     *,
+    max_pixels: int,
     num_workers: int = 0,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> list[ImageFacts]:
     """Decodes every image and says what it is; arguments as of `find_broken`."""
-    return _in_parallel(read_facts, paths, num_workers, on_progress)
+    facts: list[ImageFacts] = []
+    # Our limit stands in for PIL's own.
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with concurrent.futures.ThreadPoolExecutor(num_workers or os.cpu_count()) as p:
+            for fact in p.map(functools.partial(look_at, max_pixels=max_pixels), paths):
+                facts.append(fact)
+                on_progress(len(facts))
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    return facts
 
 
-def _in_parallel(
-    function: Callable[[str], T],
-    paths: Sequence[str],
-    num_workers: int,
-    on_progress: Callable[[int], None],
-) -> list[T]:
-    results: list[T] = []
-    with concurrent.futures.ThreadPoolExecutor(num_workers or None) as pool:
-        for result in pool.map(function, paths):
-            results.append(result)
-            on_progress(len(results))
-    return results
-
-
-def read_facts(path: str) -> ImageFacts:
-    """Decodes an image and says what it is."""
-    problem = find_problem(path)
-    if problem:
+def look_at(path: str, max_pixels: int) -> ImageFacts:
+    """Decodes an image, unless it is larger than allowed, and says what it is."""
+    try:
+        # Opening a pipe would wait for somebody to write into it.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            return ImageFacts("not a file")
+        with Image.open(path) as image:
+            facts = _facts(image)
+    except FileNotFoundError:
+        return ImageFacts("no such file")
+    except UnidentifiedImageError:
+        return ImageFacts(f"not an image; expected {_EXPECTED}")
+    except (OSError, ValueError, SyntaxError) as error:  # PIL raises all of them.
+        return ImageFacts(str(getattr(error, "strerror", None) or error))
+    if image.format not in FORMATS:
+        problem = f"{image.format} is not read; convert it to one of {_EXPECTED}"
         return ImageFacts(problem)
-    with Image.open(path) as image:
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-        return ImageFacts("", image.size, image.mode, orientation in range(2, 9))
+    width, height = facts.size
+    if width * height > max_pixels:
+        return ImageFacts(
+            f"{width} × {height} pixels are more than --max_image_pixels={max_pixels}; "
+            "scale it down or raise the limit"
+        )
+    problem = _decoding_problem(path)
+    return ImageFacts(problem) if problem else facts
 
 
-def find_problem(path: str) -> str:
-    """Decodes an image and returns why that fails, or an empty text."""
+def _facts(image: Image.Image) -> ImageFacts:
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return ImageFacts("", image.size, image.mode, orientation in range(2, 9))
+
+
+def _decoding_problem(path: str) -> str:
     try:
         with tf.device("CPU:0"):
             images.decode(tf.io.read_file(path))
-    except tf.errors.NotFoundError:
-        return "no such file"
     except (tf.errors.OpError, UnicodeEncodeError) as error:
-        return str(getattr(error, "message", error)).splitlines()[0][:200]
+        text = str(getattr(error, "message", error)).splitlines()[0]
+        # What is wrong stands between the name of a node and that of an operation.
+        return _NODE.sub("", text).partition(" [Op:")[0][:200]
     return ""

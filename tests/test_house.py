@@ -18,6 +18,7 @@ FLOORS = {
     "clustering": 1,
     "sampling": 1,
     "distances": 1,
+    "bitmaps": 1,
     "exif": 1,
     "images": 2,
     "layers": 2,

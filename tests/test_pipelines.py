@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +8,6 @@ from dce_tf.datasets import Images
 from dce_tf.datasets.csv_index import read_csv
 from dce_tf.pipelines import ClusterPipelines, evaluation_dataset
 from dce_tf.sampling import plan_epoch
-from dce_tf.scan import find_broken
 from tests import fakes
 
 
@@ -82,17 +79,3 @@ def test_pipelines_of_all_epochs_have_one_type(train: Images) -> None:
         for epoch, division in enumerate((halves(train), whole_division(train.labels)))
     }
     assert len(specs) == 1
-
-
-def test_broken_images_are_found_with_the_reason(train: Images, tmp_path: Path) -> None:
-    whole = Path(train.paths[0]).read_bytes()
-    broken = {"cut.jpg": whole[:200], "empty.jpg": b"", "text.jpg": b"no image at all"}
-    for name, data in broken.items():
-        (tmp_path / name).write_bytes(data)
-    paths = [*train.paths[:5], *(str(tmp_path / n) for n in (*broken, "missing.jpg"))]
-    seen: list[int] = []
-    found = find_broken(paths, on_progress=seen.append)
-    assert set(found) == set(paths[5:])
-    assert found[paths[-1]] == "no such file"
-    assert all(found.values())
-    assert seen == list(range(1, 10))

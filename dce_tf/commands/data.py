@@ -30,6 +30,7 @@ _SETTINGS = (
     "data_dir",
     "allow_partial_data",
     "max_bad_images",
+    "max_image_pixels",
     "num_workers",
 )
 _SHOWN_PROBLEMS = 10
@@ -58,6 +59,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     with display.task("looking at every image", len(paths)) as update:
         found = survey(
             paths,
+            max_pixels=settings["max_image_pixels"],
             num_workers=settings["num_workers"],
             on_progress=lambda done: update(done, ""),
         )

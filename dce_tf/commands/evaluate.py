@@ -24,7 +24,6 @@ from dce_tf.files import write_json
 from dce_tf.reports.scores import open_set_lines, plot_recall_at, scores_table
 from dce_tf.reports.tables import print_table
 from dce_tf.retrieval.rerankers import RERANKERS, Reranker
-from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.environment import environment
 from dce_tf.runs.loading import load_data
 from dce_tf.runs.open_set import score_open_set, write_submission
@@ -46,6 +45,7 @@ _OVERRIDES = (
     "data_dir",
     "allow_partial_data",
     "max_bad_images",
+    "max_image_pixels",
     "image_size",
     "exclude",
     "nmi_runs",
@@ -192,11 +192,12 @@ def _open_model(
     source: Source, config: Config, folder: Path, display: Display
 ) -> tuple[Embedder, Splits]:
     devices.configure(config)
-    run = source.run
-    if run is None:
-        run = RunDirectory(folder)
-        run.bad_images_file.unlink(missing_ok=True)
-    return source.open(config), load_data(config, run, display)
+    if source.run is not None and source.run.config().same_images(config):
+        bad_images_file = source.run.bad_images_file
+    else:
+        bad_images_file = folder / "evaluation_bad_images.json"
+        bad_images_file.unlink(missing_ok=True)
+    return source.open(config), load_data(config, bad_images_file, display)
 
 
 def _reranked(

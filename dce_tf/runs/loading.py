@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +13,17 @@ from dce_tf.config import Config
 from dce_tf.datasets import DATASETS, Images, Search, Splits
 from dce_tf.datasets.validation import hold_out_classes
 from dce_tf.files import write_json
-from dce_tf.run_directory import RunDirectory
 from dce_tf.scan import find_broken
 from dce_tf.training.display import Display
 
 
-def load_data(config: Config, run: RunDirectory, display: Display) -> Splits:
+def load_data(config: Config, bad_images_file: Path, display: Display) -> Splits:
     """Reads the splits, leaves out broken images, and holds out validation classes.
 
     Args:
         config: The settings.
-        run: Keeps the list of broken images, so that they are looked for once.
+        bad_images_file: Keeps the list of broken images, so that they are looked for
+            once.
         display: Shows how far the search is.
 
     Returns:
@@ -36,7 +37,7 @@ def load_data(config: Config, run: RunDirectory, display: Display) -> Splits:
         data_dir=config.data_dir,
         allow_partial_data=config.allow_partial_data,
     )
-    splits = _without_broken(splits, config, run, display)
+    splits = _without_broken(splits, config, bad_images_file, display)
     if config.select_on == "val" and splits.val is None:
         if not config.val_fraction:
             raise ValueError(
@@ -62,25 +63,26 @@ def selection_search(config: Config, splits: Splits) -> Search:
 
 
 def _without_broken(
-    splits: Splits, config: Config, run: RunDirectory, display: Display
+    splits: Splits, config: Config, bad_images_file: Path, display: Display
 ) -> Splits:
     paths = {path for part in splits.parts().values() for path in part.paths}
     limit = config.max_bad_images * len(paths)
-    broken = _known_broken(run)
+    broken = _known_broken(bad_images_file)
     if broken is None or len(broken) > limit:
         with display.task("looking at every image", len(paths)) as update:
             broken = find_broken(
                 sorted(paths),
+                max_pixels=config.max_image_pixels,
                 num_workers=config.num_workers,
                 on_progress=lambda done: update(done, ""),
             )
-        write_json(run.bad_images_file, broken)
+        write_json(bad_images_file, broken)
     if not broken:
         return splits
     first, reason = next(iter(broken.items()))
     text = (
         f"{len(broken)} of {len(paths)} images are broken, the first is {first} "
-        f"({reason}); all are listed in {run.bad_images_file}."
+        f"({reason}); all are listed in {bad_images_file}."
     )
     if len(broken) > limit:
         raise ValueError(
@@ -99,10 +101,10 @@ def _without_broken(
     )
 
 
-def _known_broken(run: RunDirectory) -> dict[str, str] | None:
-    if not run.bad_images_file.is_file():
+def _known_broken(file: Path) -> dict[str, str] | None:
+    if not file.is_file():
         return None
-    broken: dict[str, str] = json.loads(run.bad_images_file.read_text(encoding="utf-8"))
+    broken: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
     return broken
 
 

@@ -66,7 +66,7 @@ def _train(
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
-    splits = load_data(config, run, display)
+    splits = load_data(config, run.bad_images_file, display)
     strategy = devices.make_strategy()
     session = build_session(config, schedule, splits, run, strategy, display)
     checkpoints = Checkpoints(run.checkpoints, config.keep_checkpoints)
