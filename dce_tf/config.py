@@ -69,6 +69,15 @@ class Config:
     val_fraction: float = setting(
         0.1, "Share of the training classes held out to choose the epoch.", lowest=0
     )
+    num_folds: int = setting(
+        0,
+        "Train so many runs, each holding out another fold of the training classes "
+        "instead of --val_fraction; 0 for a single run.",
+        lowest=0,
+    )
+    fold: int | None = setting(
+        None, "Train only the run that holds out this fold, from 0.", lowest=0
+    )
     select_on: str = setting(
         "val",
         "Split that chooses the best epoch; 'test' is for comparison with old papers.",
@@ -221,9 +230,29 @@ class Config:
                 f"--samples_per_class={self.samples_per_class} images, so there are no "
                 f"negatives. Use at least --batch_size={2 * self.samples_per_class}."
             )
+        self._check_folds()
         for name in ("val_fraction", "dropout"):
             if getattr(self, name) >= 1:
                 raise UsageError(f"--{name}={getattr(self, name)} must be below 1.")
+
+    def _check_folds(self) -> None:
+        if self.num_folds == 1:
+            raise UsageError(
+                "--num_folds=1 leaves nothing to train on. Use at least 2, or 0 for "
+                "one run with --val_fraction."
+            )
+        if self.fold is not None and self.fold >= self.num_folds:
+            expected = (
+                f"a fold below {self.num_folds}"
+                if self.num_folds
+                else "--num_folds too"
+            )
+            raise UsageError(f"--fold={self.fold}: expected {expected}.")
+        if self.num_folds and self.select_on == "test":
+            raise UsageError(
+                f"--num_folds={self.num_folds} chooses on the folds, --select_on=test "
+                "on the test split. Pass one of the two."
+            )
 
     @property
     def finetune_from(self) -> int:

@@ -30,7 +30,7 @@ class RunDirectory:
     """Paths and small files of one run.
 
     Args:
-        path: The run's own folder, `<log_dir>/<dir>/<dataset>-K-…-M-…-exp-…`.
+        path: The run's own folder, `<log_dir>/<dir>/<dataset>-K-…-M-…-exp-…[-fold-…]`.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -43,6 +43,8 @@ class RunDirectory:
             f"{config.dataset.partition('(')[0]}-K-{config.num_clusters}"
             f"-M-{config.recluster_every}-exp-{config.exp}"
         )
+        if config.fold is not None:
+            name += f"-fold-{config.fold}"
         return cls(Path(config.log_dir) / config.dir / name)
 
     @classmethod

@@ -21,7 +21,12 @@ from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.errors import UsageError
 from dce_tf.files import write_json
-from dce_tf.reports.scores import open_set_lines, plot_recall_at, scores_table
+from dce_tf.reports.scores import (
+    SELECTED_ON_TEST,
+    open_set_lines,
+    plot_recall_at,
+    scores_table,
+)
 from dce_tf.reports.tables import print_table
 from dce_tf.retrieval.rerankers import RERANKERS, Reranker
 from dce_tf.runs.environment import environment
@@ -127,12 +132,13 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     if splits.open_set:
         result["open_set"] = score_open_set(evaluator, splits, evaluations[0])
     if settings["submission"]:
-        path = Path(settings["submission"])
-        _submit(path, evaluator, splits, result["open_set"], display)
+        submission = Path(settings["submission"])
+        _submit(submission, evaluator, splits, result["open_set"], display)
     if settings["embedding_slices"]:
         result["slices"] = score_slices(evaluations[0], config.num_clusters)
     write_json(folder / "evaluation.json", result)
-    plot_recall_at(result["tests"], folder / "recall_at.png", str(path))
+    label = f", {SELECTED_ON_TEST}" if result["selected_on"] == "test" else ""
+    plot_recall_at(result["tests"], folder / "recall_at.png", f"{path}{label}")
     if settings["json"]:
         print(json.dumps(result, indent=2))
     else:
@@ -147,7 +153,7 @@ def _show(result: Mapping[str, Any], folder: Path, display: Display) -> None:
     for line in open_set_lines(result["open_set"]) if "open_set" in result else ():
         display.note(line)
     if result["selected_on"] == "test":
-        display.note("The best epoch was SELECTED ON TEST: this is no honest estimate.")
+        display.note(f"{SELECTED_ON_TEST}: this is no honest estimate.")
     for warning in result["warnings"]:
         display.note(f"Warning: {warning}")
     display.note(f"Written: {folder / 'evaluation.json'} and recall_at.png beside it.")

@@ -13,6 +13,7 @@ from absl import flags
 
 from dce_tf import config as config_module
 from dce_tf.errors import UsageError
+from dce_tf.runs.folds import cross_validate
 from dce_tf.runs.train import train
 
 
@@ -28,5 +29,9 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
             f"Unexpected word {arguments[0]!r}: flags begin with --, and a command is "
             "the first word."
         )
-    train(config_module.from_flags(settings))
+    config = config_module.from_flags(settings)
+    if config.num_folds and config.fold is None:
+        cross_validate(config)
+    else:
+        train(config)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from dce_tf.datasets.splits import Images
 from dce_tf.errors import UsageError
@@ -31,11 +32,7 @@ def hold_out_classes(
             f"--val_fraction received {fraction}; expected a share in (0, 1). Correct "
             "it, or pass --val_fraction=0 to hold nothing out."
         )
-    sizes = np.bincount(train.labels, minlength=len(train.class_names))
-    classes = np.random.default_rng(seed).permutation(np.flatnonzero(sizes))
-    classes = np.concatenate(
-        [classes[sizes[classes] > 1], classes[sizes[classes] == 1]]
-    )
+    classes, sizes = _shuffled_classes(train, seed)
     num_held = max(2, round(fraction * len(classes)))
     held, left = classes[:num_held], classes[num_held:]
     # Classes of two images go first, so if one is left, one is held out.
@@ -46,5 +43,51 @@ def hold_out_classes(
             "expected two classes, one of them with two images, on either side. Choose "
             "another fraction, or pass --val_fraction=0 to hold nothing out."
         )
+    return _part(train, held)
+
+
+def hold_out_fold(
+    train: Images, num_folds: int, fold: int, seed: int
+) -> tuple[Images, Images]:
+    """Cuts the classes into folds, and training images into all folds but one and it.
+
+    Args:
+        train: The training images.
+        num_folds: Number of folds, at least 2; their numbers of classes differ by at
+            most one, and each class is in one of them.
+        fold: Which one to hold out, from 0.
+        seed: The same seed cuts the same folds.
+
+    Returns:
+        As `hold_out_classes`.
+
+    Raises:
+        UsageError: If there are too few classes for each fold to have two, one of them
+            with two images.
+    """
+    classes, sizes = _shuffled_classes(train, seed)
+    num_pairs = int(np.count_nonzero(sizes > 1))
+    most = min(len(classes) // 2, num_pairs)
+    if num_folds > most:
+        remedy = f"Use at most {most}" if most > 1 else "Use --val_fraction"
+        raise UsageError(
+            f"--num_folds={num_folds} is too many for {len(classes)} train classes, "
+            f"{num_pairs} of which have two images; a fold needs two classes, one of "
+            f"them with two images. {remedy}."
+        )
+    return _part(train, classes[fold::num_folds])
+
+
+def _shuffled_classes(
+    train: Images, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Returns the classes there are, those with two images first, and all sizes."""
+    sizes = np.bincount(train.labels, minlength=len(train.class_names))
+    classes = np.random.default_rng(seed).permutation(np.flatnonzero(sizes))
+    in_order = [classes[sizes[classes] > 1], classes[sizes[classes] == 1]]
+    return np.concatenate(in_order), sizes
+
+
+def _part(train: Images, held: npt.NDArray[np.int64]) -> tuple[Images, Images]:
     is_held = np.isin(train.labels, held)
     return train.select(np.flatnonzero(~is_held)), train.select(np.flatnonzero(is_held))

@@ -11,6 +11,9 @@ from rich.table import Table
 
 from dce_tf.reports.figures import colour, new_figure, save, tidy
 
+SELECTED_ON_TEST = "best epoch SELECTED ON TEST"
+"""How reports mark the scores of a run whose test split chose the epoch."""
+
 Results = Mapping[str, Mapping[str, Any]]
 """`Evaluation.as_json` of each search, by name."""
 

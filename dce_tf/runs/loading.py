@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS, Images, Search, Splits
-from dce_tf.datasets.validation import hold_out_classes
+from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
 from dce_tf.files import write_json
 from dce_tf.scan import find_broken
 from dce_tf.training.display import Display
@@ -38,21 +38,29 @@ def load_data(config: Config, bad_images_file: Path, display: Display) -> Splits
         allow_partial_data=config.allow_partial_data,
     )
     splits = _without_broken(splits, config, bad_images_file, display)
-    if config.select_on == "val" and splits.val is None:
-        if not config.val_fraction:
-            raise ValueError(
-                "--val_fraction=0 and no validation split in the data: nothing to "
-                "choose the best epoch on. Give a fraction, or --select_on=test."
-            )
-        train: Images
-        val: Images | None
-        train, val = hold_out_classes(
-            splits.train, config.val_fraction, config.random_seed
-        )
-    else:
-        train, val = splits.train, splits.val
+    train, val = _hold_out(splits, config)
     _check_trainable(train, config)
     return dataclasses.replace(splits, train=train, val=val)
+
+
+def _hold_out(splits: Splits, config: Config) -> tuple[Images, Images | None]:
+    if splits.val is not None and config.num_folds:
+        raise ValueError(
+            f"--num_folds={config.num_folds} cuts up the training classes, but "
+            f"{config.dataset} has a validation split of its own. Leave the flag out."
+        )
+    if splits.val is not None or config.select_on == "test":
+        return splits.train, splits.val
+    if config.fold is not None:
+        return hold_out_fold(
+            splits.train, config.num_folds, config.fold, config.random_seed
+        )
+    if not config.val_fraction:
+        raise ValueError(
+            "--val_fraction=0 and no validation split in the data: nothing to "
+            "choose the best epoch on. Give a fraction, or --select_on=test."
+        )
+    return hold_out_classes(splits.train, config.val_fraction, config.random_seed)
 
 
 def selection_search(config: Config, splits: Splits) -> Search:

@@ -15,7 +15,7 @@ from dce_tf.model import EmbeddingModel
 from dce_tf.reports.clusters import plot_clusters
 from dce_tf.reports.neighbours_sheet import plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
-from dce_tf.reports.scores import open_set_lines, scores_table
+from dce_tf.reports.scores import SELECTED_ON_TEST, open_set_lines, scores_table
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.run_directory import RunDirectory, best_line
@@ -152,8 +152,8 @@ def _write_hparams(run: RunDirectory, config: Config, report: dict[str, Any]) ->
 
 def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> None:
     """Prints the scores before and after, and what to try next."""
-    label = "" if report["selected_on"] == "val" else " (best epoch SELECTED ON TEST)"
-    table = Table(title=f"Test scores, best epoch {report['best_epoch'] + 1}{label}")
+    which = SELECTED_ON_TEST if report["selected_on"] == "test" else "best epoch"
+    table = Table(title=f"Test scores, {which}: {report['best_epoch'] + 1}")
     for column in ("metric", "before", "after", "95 % interval"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for key, after in report["after"].items():

@@ -12,6 +12,7 @@ from dce_tf.backbones import build_backbone, check_backbone
 from dce_tf.clustering import Division
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS, Splits
+from dce_tf.errors import UsageError
 from dce_tf.faiss_backend import check_installation, use_gpu
 from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.losses import LOSSES
@@ -37,6 +38,11 @@ def check(config: Config) -> Schedule:
     Raises:
         UsageError: If the settings cannot work.
     """
+    if config.num_folds and config.fold is None:
+        raise UsageError(
+            f"num_folds={config.num_folds} without fold; expected a fold below it. "
+            "dce_tf.runs.folds.cross_validate trains them all."
+        )
     check_installation()
     use_gpu(config.backend)
     DATASETS.check(config.dataset)

@@ -1,6 +1,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -84,6 +85,25 @@ def test_index_reads_as_the_same_data_set(root: Path, capsys) -> None:
         "label": "id_00000000",
         "split": "train",
     }
+
+
+def test_index_keeps_the_groups(tmp_path: Path, capsys) -> None:
+    root = fakes.write_csv(tmp_path, 2, images_per_class=3)
+    lines = (root / "index.csv").read_text().splitlines()
+    groups = ["group", *(f"camera {i % 2}" for i in range(len(lines) - 2)), ""]
+    table = [f"{line},{group}" for line, group in zip(lines, groups, strict=True)]
+    (root / "index.csv").write_text("\n".join(table))
+    flags = [
+        "--dataset=csv",
+        f"--data_dir={root}",
+        f"--make_index={root / 'again.csv'}",
+    ]
+    assert cli.main(["data", *flags]) == 0
+    one, again = read_csv(str(root)), read_csv(str(root / "again.csv"))
+    for first, second in zip(one.parts().values(), again.parts().values(), strict=True):
+        assert first.paths == second.paths
+        np.testing.assert_array_equal(first.groups, second.groups)
+    assert {*one.train.groups, *one.query.groups} == {-1, 0, 1}
 
 
 def test_index_outside_the_data_set_is_refused(root: Path, tmp_path_factory) -> None:

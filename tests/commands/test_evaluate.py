@@ -2,11 +2,15 @@ import csv
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from dce_tf import cli
+from dce_tf.backbones import build_backbone
+from dce_tf.layers import DivideConquerEmbedding
+from dce_tf.model import EmbeddingModel
 from dce_tf.run_directory import RunDirectory
 from tests import fakes
 
@@ -212,3 +216,47 @@ def test_unknown_whales_are_scored_and_answered_for(run, tmp_path, capsys) -> No
 
 def result_queries(run: RunDirectory) -> int:
     return run.report()["tests"]["test"]["queries"] + 8
+
+
+@pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    keras.utils.set_random_seed(0)
+    model = EmbeddingModel(build_backbone("small"), DivideConquerEmbedding(16))
+    model.build((None, 32, 32, 3))
+    path = tmp_path / "untrained.keras"
+    model.save(path)
+    return path
+
+
+def test_crops_of_the_same_photograph_are_not_found(
+    untrained: Path, tmp_path: Path, capsys
+) -> None:
+    # Each query is in the gallery again; the rest of its class looks like another's.
+    rng = np.random.default_rng(0)
+    lines = ["path,label,split,group"]
+    for label in (0, 1):
+        picture = fakes.draw_image(label, rng)
+        for number in (0, 1):
+            picture.save(tmp_path / f"{label}-{number}.png")
+            lines.append(f"{label}-{number}.png,train {label},train,")
+        fakes.draw_image(1 - label, rng).save(tmp_path / f"other-{label}.png")
+        picture.save(tmp_path / f"query-{label}.png")
+        picture.save(tmp_path / f"copy-{label}.png")
+        lines += [
+            f"query-{label}.png,class {label},query,photo {label}",
+            f"copy-{label}.png,class {label},gallery,photo {label}",
+            f"other-{label}.png,class {label},gallery,",
+        ]
+    (tmp_path / "index.csv").write_text("\n".join([*lines, ""]))
+    words = (
+        untrained,
+        "--image_size=32",
+        "--dataset=csv",
+        f"--data_dir={tmp_path}",
+        f"--output_dir={tmp_path}",
+    )
+    for exclude, expected in (("none", 1.0), ("same_image", 0.0)):
+        result = scores_of(capsys, *words, f"--exclude={exclude}")
+        assert result["exclude"] == exclude
+        (test,) = result["tests"].values()
+        assert test["scores"]["recall@1"] == expected

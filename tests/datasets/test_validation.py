@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dce_tf.datasets import Images
-from dce_tf.datasets.validation import hold_out_classes
+from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
 from dce_tf.errors import UsageError
 
 
@@ -64,3 +64,36 @@ def test_too_few_classes_on_a_side_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=rf"={fraction} holds out \d of {len(sizes)} "):
         hold_out_classes(images(*sizes), fraction, seed=0)
+
+
+def test_folds_take_each_class_once() -> None:
+    whole = images(*[3] * 8, *[1] * 3)
+    held = []
+    for fold in range(4):
+        train, val = hold_out_fold(whole, 4, fold, seed=0)
+        assert named(train) | named(val) == named(whole)
+        assert not set(train.class_names) & set(val.class_names)
+        assert len(val) > len(val.class_names)
+        held.append(val.class_names)
+    assert sorted(map(len, held)) == [2, 3, 3, 3]
+    assert sorted(sum(held, ())) == list(whole.class_names)
+
+
+def test_seed_decides_the_folds() -> None:
+    whole = images(*[2] * 30)
+    first, again, other = (hold_out_fold(whole, 5, 1, seed)[1] for seed in (0, 0, 1))
+    assert first.paths == again.paths
+    assert first.class_names != other.class_names
+
+
+@pytest.mark.parametrize(
+    ("sizes", "remedy"),
+    [
+        ((2,) * 7, "at most 3"),
+        ((2, 2, 1, 1, 1, 1, 1, 1), "at most 2"),
+        ((2, 1, 1, 1, 1), "Use --val_fraction"),
+    ],
+)
+def test_too_many_folds_are_refused(sizes: tuple[int, ...], remedy: str) -> None:
+    with pytest.raises(UsageError, match=f"--num_folds=4 is too many .* {remedy}"):
+        hold_out_fold(images(*sizes), 4, 0, seed=0)

@@ -46,6 +46,19 @@ def test_selecting_on_test_trains_on_all_classes(tmp_path: Path) -> None:
     assert selection_search(config, splits) is splits.tests[0]
 
 
+def test_each_fold_holds_out_other_classes(tmp_path: Path) -> None:
+    root = fakes.write_folder(tmp_path, num_classes=10, images_per_class=3)
+    held = [load(root, num_folds=2, fold=fold)[1].val.class_names for fold in (0, 1)]
+    assert sorted(held[0] + held[1]) == sorted(p.name for p in root.glob("train/*"))
+
+
+def test_folds_beside_a_validation_split_are_refused(tmp_path: Path) -> None:
+    parts = ("train", "val", "query", "gallery")
+    root = fakes.write_folder(tmp_path, 6, images_per_class=3, splits=parts)
+    with pytest.raises(ValueError, match="has a validation split of its own"):
+        load(root, num_folds=2, fold=0)
+
+
 def test_nothing_to_select_on_is_refused(tmp_path: Path) -> None:
     root = fakes.write_folder(tmp_path, num_classes=6, images_per_class=3)
     with pytest.raises(ValueError, match="nothing to choose the best epoch on"):

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from dce_tf.config import Config
+from tests import fakes
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    return fakes.write_csv(root, num_classes=12, images_per_class=8)
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path) -> Config:
+    return Config(
+        dataset="csv",
+        data_dir=str(data),
+        log_dir=str(tmp_path / "log"),
+        backbone="small",
+        image_size=32,
+        embedding_dim=16,
+        num_clusters=2,
+        num_epochs=4,
+        full_embedding_epoch=2,
+        finetune_epoch=3,
+        batch_size=16,
+        backbone_lr=1e-3,
+        embedding_lr=1e-3,
+        val_fraction=0.3,
+    )
