@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
-import re
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +18,13 @@ from dce_tf import images
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "MPO")  # MPO: a JPEG of several views.
 
 _EXPECTED = "JPEG, PNG, GIF, BMP or WebP"
-_NODE = re.compile(r"^\{\{.*?\}\} ")
 _EXIF_ORIENTATION = 0x0112
+
+
+# Compiled once: op by op, the many small ones cost more than an image.
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def _decode(path: tf.Tensor) -> tf.Tensor:
+    return tf.shape(images.decode(tf.io.read_file(path)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,9 +131,9 @@ def _facts(image: Image.Image) -> ImageFacts:
 def _decoding_problem(path: str) -> str:
     try:
         with tf.device("CPU:0"):
-            images.decode(tf.io.read_file(path))
+            _decode(path)
     except (tf.errors.OpError, UnicodeEncodeError) as error:
-        text = str(getattr(error, "message", error)).splitlines()[0]
-        # What is wrong stands between the name of a node and that of an operation.
-        return _NODE.sub("", text).partition(" [Op:")[0][:200]
+        # What is wrong is the line before the names of the operations.
+        text = str(getattr(error, "message", error)).partition("\n\t [[")[0]
+        return text.splitlines()[-1].strip()[:200]
     return ""

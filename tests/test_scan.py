@@ -62,6 +62,14 @@ def test_other_formats_are_to_be_converted(good: Path, ending: str) -> None:
     )
 
 
+def test_what_tensorflow_refuses_is_said_in_its_words(tmp_path: Path) -> None:
+    path = tmp_path / "bilevel.bmp"
+    Image.new("1", (9, 9)).save(path)
+    assert problem(path) == (
+        "Number of channels inherent in the image must be 1, 3 or 4, was 0"
+    )
+
+
 def test_what_is_not_there_is_broken(tmp_path: Path) -> None:
     dangling = tmp_path / "dangling.jpg"
     dangling.symlink_to(tmp_path / "nowhere.jpg")
