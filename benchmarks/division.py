@@ -24,14 +24,21 @@ from dce_tf.sampling import plan_epoch
 
 
 def draw_features(
-    num_images: int, num_classes: int, dim: int
+    num_images: int, num_classes: int, dim: int, spread: float = 0.7
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws features around a centre a class, with as many images each, or one more."""
+    """Draws features around a centre a class, with as many images each, or one more.
+
+    Args:
+        num_images: How many.
+        num_classes: Of how many classes.
+        dim: Numbers in a feature.
+        spread: Standard deviation within a class; that of the centres is 1.
+    """
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.arange(num_images) % num_classes).astype(np.int32)
     centres = rng.normal(size=(num_classes, dim)).astype(np.float32)
     features = centres[labels]
-    features += rng.normal(size=features.shape, scale=0.7).astype(np.float32)
+    features += rng.normal(size=features.shape, scale=spread).astype(np.float32)
     return features, labels
 
 

@@ -44,6 +44,11 @@ def print_table(title: str, seconds: Mapping[str, list[float]]) -> None:
     for name, runs in seconds.items():
         figures = (statistics.median(runs), min(runs), max(runs))
         table.add_row(name, *(f"{figure:.3f}" for figure in figures))
+    print_machine(table)
+
+
+def print_machine(table: Table) -> None:
+    """Prints a table, and on which machine it was measured and when."""
     console = Console(width=100)
     console.print(table)
     console.print(

@@ -20,6 +20,8 @@ BLOCK_SCORES = 2**26
 # Rounding of a float32 dot product, as a share of the squared lengths.
 ROUNDING = 2.0**-20
 
+FEW_BARS = 16  # So many passes over a row of scores take less time than sorting it.
+
 NEVER = np.iinfo(np.int64).max  # The rank of what is not there.
 
 
@@ -157,15 +159,22 @@ def _rank(
     first = np.cumsum(relevant) - relevant
     place = np.arange(len(found)) - first[query]
     ranks = np.full((len(rows), max(1, relevant.max(initial=0))), NEVER)
-    scores.sort(axis=1)
     for i in np.flatnonzero(relevant):
         own = found[first[i] : first[i] + relevant[i]]
         bar = own - tolerance
-        as_near = scores.shape[1] - np.searchsorted(scores[i], bar)
+        as_near = _count_from(scores[i], bar)
         own_as_near = np.searchsorted(-own, -bar, side="right")
         ranks[i, : relevant[i]] = as_near - own_as_near
     ranks[query, place] += place + 1
     return Ranks(rows, ranks, relevant)
+
+
+def _count_from(scores: Embeddings, bars: Embeddings) -> Rows:
+    """Returns how many scores are at least each bar; may sort the scores."""
+    if len(bars) <= FEW_BARS:
+        return np.array([np.count_nonzero(scores >= bar) for bar in bars])
+    scores.sort()
+    return len(scores) - np.searchsorted(scores, bars)
 
 
 class Lookup:
