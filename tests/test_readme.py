@@ -35,10 +35,13 @@ def test_every_flag_named_exists() -> None:
     from absl import flags
 
     from dce_tf import config
+    from dce_tf.commands import data, evaluate
 
-    values = flags.FlagValues()
-    config.define_flags(values)
-    known = {*values, "help", "flagfile", "run", "json", "csv", "logdir", "make_index"}
+    known = {"help", "flagfile", "csv", "logdir"}
+    for define in (config.define_flags, data.define_flags, evaluate.define_flags):
+        values = flags.FlagValues()
+        define(values)
+        known |= set(values)
     named = {
         name.replace("-", "_") for name in re.findall(r"--([a-z][a-z_-]+)", README)
     }
