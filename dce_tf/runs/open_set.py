@@ -54,6 +54,7 @@ def score_open_set(
     # Nobody knows which unknown images show the same: each is a class.
     classes = np.where(is_unknown, -1 - np.arange(len(labels)), labels)
     metric = f"map@{NUM_ANSWERS}"
+    intervals = bootstrap_intervals({metric: values}, classes)
     return {
         "name": open_set.name,
         "threshold": as_similarity(threshold),
@@ -64,7 +65,7 @@ def score_open_set(
             f"{metric}, known": float(values[~is_unknown].mean()),
             f"{metric}, {open_set.name}": float(values[is_unknown].mean()),
         },
-        "intervals": bootstrap_intervals({metric: values}, classes),
+        "intervals": {name: list(ends) for name, ends in intervals.items()},
     }
 
 

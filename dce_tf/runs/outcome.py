@@ -84,13 +84,14 @@ def conclude(
         if config.export
         else None
     )
+    tests = {each.search.name: each.as_json() for each in evaluations}
     report = {
         "before": progress.before,
         "after": after.scores,
-        "intervals": after.intervals,
+        "intervals": tests[after.search.name]["intervals"],
         "best_epoch": best["epoch"],
         "selected_on": config.select_on,
-        "tests": {each.search.name: each.as_json() for each in evaluations},
+        "tests": tests,
         "open_set": (
             score_open_set(evaluator, splits, after) if splits.open_set else None
         ),
