@@ -99,8 +99,15 @@ class Config:
     )
     augmentation: str = setting(
         "paper",
-        "Training images: random resized crop and flip, or as in evaluation.",
-        choices=("paper", "none"),
+        "Training images: 'paper', random resized crop and flip; 'strong', colour, "
+        "grey, blur and erasing too; 'none', as in evaluation. With options: "
+        "'strong(erase=0.5)'.",
+    )
+    augment_on: str = setting(
+        "cpu",
+        "Where colour, grey, blur and erasing run: in tf.data, or on the device in the "
+        "training step.",
+        choices=("cpu", "device"),
     )
     num_workers: int = setting(
         0, "Threads that read images; 0 lets tf.data choose.", lowest=0, identity=False
@@ -116,7 +123,22 @@ class Config:
     # The network.
     backbone: str = setting(
         "resnet50",
-        "Backbone: a registered name, a keras.applications name, or a .keras file.",
+        "Backbone: a registered name, a keras.applications name, a KerasHub preset as "
+        "'hub(preset=NAME)', or a .keras file.",
+    )
+    trainable_blocks: int | None = setting(
+        None,
+        "Train only the last so many blocks of the backbone, 0 for none; default: all.",
+        lowest=0,
+    )
+    pooling: str = setting(
+        "avg",
+        "From feature map or tokens to features: average, maximum, generalised mean, "
+        "first token.",
+        choices=("avg", "max", "gem", "cls"),
+    )
+    gradient_checkpointing: bool = setting(
+        False, "Compute the backbone's layers again for the gradient; saves memory."
     )
     freeze_batch_norm: bool = setting(
         True, "Keep the backbone's batch-norm statistics as they are; scales train."
@@ -132,6 +154,27 @@ class Config:
         "Clusters, and so learners; 1 is the plain baseline.",
         alias="nb_clusters",
         lowest=1,
+    )
+    parts: str = setting(
+        "slices",
+        "A learner's part of the embedding: its slice, or the whole weighed by a "
+        "trained mask, or by a fixed one.",
+        choices=("slices", "masks", "fixed_masks"),
+    )
+    isolated_learners: bool = setting(
+        False, "Hold the parts of all learners but the one that trains truly still."
+    )
+    mask_penalty: float = setting(
+        0.01, "Weight of the mean pairwise cosine of trained masks.", lowest=0
+    )
+    hierarchical: bool = setting(
+        False, "Begin with one cluster and cut each in two until there are all."
+    )
+    freeze_backbone_epochs: int = setting(
+        0,
+        "For so many epochs after each division only the embedding trains.",
+        alias="mod_epoch_freeze",
+        lowest=0,
     )
     recluster_every: int = setting(
         2, "Epochs between two clusterings.", alias="mod_epoch", lowest=1
@@ -152,6 +195,29 @@ class Config:
         "Batches a cluster gets an epoch: as many as the largest or smallest one has.",
         choices=("max", "min"),
     )
+    cluster_on: str = setting(
+        "features",
+        "What is clustered: the backbone's features, or the whole embedding.",
+        choices=("features", "embedding"),
+    )
+    adapt_centroids: bool = setting(
+        False, "Start k-means from the means of the old clusters in the new features."
+    )
+    min_cluster_classes: int = setting(
+        2, "Classes of two images that each cluster must have.", lowest=2
+    )
+    cluster_tries: int = setting(
+        1,
+        "Starts of k-means to try until each cluster has them; what still lacks them "
+        "is merged.",
+        lowest=1,
+    )
+    cluster_balance: float | None = setting(
+        None,
+        "Factor by which a cluster may be larger or smaller than the mean; default: "
+        "any size.",
+        lowest=1,
+    )
     kmeans_iterations: int = setting(100, "Most k-means iterations.", lowest=1)
     kmeans_restarts: int = setting(1, "Runs of k-means; the best is kept.", lowest=1)
     backend: str = setting(
@@ -162,8 +228,16 @@ class Config:
     )
 
     # The loss.
-    loss: str = setting("margin", "Loss, such as 'margin(beta=1.2)'.")
-    miner: str = setting("nearest", "Miner, such as 'distance_weighted(cutoff=0.5)'.")
+    loss: str = setting(
+        "margin",
+        "Loss, such as 'margin(beta=1.2)', or a weighted sum: "
+        "'margin() + 0.5 * proxy_anchor()'.",
+    )
+    miner: str | None = setting(
+        None,
+        "Miner, such as 'distance_weighted(cutoff=0.5)'; default: the loss's own, "
+        "'nearest' for margin.",
+    )
     mining: str = setting(
         "global",
         "Mine among the images of all replicas, or of each replica by itself.",
@@ -176,11 +250,48 @@ class Config:
         4, "Images of each class in a batch.", alias="num_samples_per_class", lowest=2
     )
 
+    sampler: str = setting(
+        "class_balanced",
+        "How batches are drawn: 'class_balanced', 'grouped' (part of a batch from one "
+        "group of alike classes) or 'random', with options: "
+        "'class_balanced(short=drop)'.",
+    )
+
     # The optimiser.
+    optimizer: str = setting(
+        "adam", "Optimiser: 'adam' (coupled L2), 'adamw', 'sgd(momentum=0.9)'."
+    )
+    lr_schedule: str = setting(
+        "constant",
+        "Factor on all learning rates: 'constant', 'cosine(final=0)', "
+        "'step(epochs=(60, 120), factor=0.1)'.",
+    )
+    warmup_epochs: float = setting(
+        0.0, "Epochs over which the learning rates rise from 0.", lowest=0
+    )
+    clip_norm: float | None = setting(
+        None, "Longest L2 norm of the whole gradient; default: any.", lowest=1e-12
+    )
+    ema: float = setting(
+        0.0,
+        "Evaluate and keep a moving average of the weights that keeps this share of "
+        "itself at each step, such as 0.999; 0 for none.",
+        lowest=0,
+    )
     backbone_lr: float = setting(1e-5, "Learning rate of the backbone.", lowest=0)
     backbone_wd: float = setting(1e-4, "L2 added to its gradient.", lowest=0)
     embedding_lr: float = setting(1e-5, "Learning rate of the embedding.", lowest=0)
     embedding_wd: float = setting(1e-4, "L2 added to its gradient.", lowest=0)
+    mask_lr: float | None = setting(
+        None, "Learning rate of masks; default: 100 × embedding_lr.", lowest=0
+    )
+    mask_wd: float = setting(0.0, "L2 added to their gradient.", lowest=0)
+    loss_lr: float | None = setting(
+        None,
+        "Learning rate of what a loss learns, proxies and β; default: 100 × "
+        "embedding_lr.",
+        lowest=0,
+    )
 
     # How it runs.
     random_seed: int = setting(0, "Seed of everything random.", lowest=0)
@@ -209,7 +320,7 @@ class Config:
         self._check_fit()
 
     def _check_fit(self) -> None:
-        if self.embedding_dim % self.num_clusters:
+        if self.parts != "masks" and self.embedding_dim % self.num_clusters:
             near = max(1, round(self.embedding_dim / self.num_clusters))
             raise UsageError(
                 f"--embedding_dim={self.embedding_dim} must be a multiple of "
@@ -230,8 +341,14 @@ class Config:
                 f"--samples_per_class={self.samples_per_class} images, so there are no "
                 f"negatives. Use at least --batch_size={2 * self.samples_per_class}."
             )
+        if self.hierarchical and self.parts == "slices":
+            raise UsageError(
+                "--hierarchical changes the parts of the learners as it grows, so "
+                "--parts=slices does not fit. Use --parts=masks or "
+                "--parts=fixed_masks, which begin as the whole embedding."
+            )
         self._check_folds()
-        for name in ("val_fraction", "dropout"):
+        for name in ("val_fraction", "dropout", "ema"):
             if getattr(self, name) >= 1:
                 raise UsageError(f"--{name}={getattr(self, name)} must be below 1.")
 
@@ -267,6 +384,15 @@ class Config:
         if self.full_embedding_epoch is not None:
             return self.full_embedding_epoch
         return self.finetune_from
+
+    def rate_of(self, what: str) -> float:
+        """Returns the learning rate of masks or of what a loss learns.
+
+        Args:
+            what: `"mask"` or `"loss"`.
+        """
+        rate: float | None = getattr(self, f"{what}_lr")
+        return 100 * self.embedding_lr if rate is None else rate
 
     def to_json(self) -> str:
         """Writes every setting, readable by `from_json`."""

@@ -7,10 +7,22 @@ from typing import Any
 import tensorflow as tf
 
 
-def pairwise_distances(embedding: Any) -> Any:
-    """Returns the Euclidean distance of each embedding to each other one.
+def to_distances(similarity: Any) -> Any:
+    """Returns the Euclidean distances of unit vectors with these dot products.
 
     The gradient is finite everywhere: between an embedding and its duplicate it is 0.
+
+    Args:
+        similarity: float32 tensor of any shape, −1 to 1.
+
+    Returns:
+        float32 tensor of the same shape, each 0 to 2.
+    """
+    return tf.sqrt(tf.maximum(2 - 2 * similarity, 1e-8))
+
+
+def pairwise_distances(embedding: Any) -> Any:
+    """Returns the Euclidean distance of each embedding to each other one.
 
     Args:
         embedding: float32 tensor of shape `(batch, embedding_dim)`, of unit length.
@@ -18,8 +30,7 @@ def pairwise_distances(embedding: Any) -> Any:
     Returns:
         float32 tensor of shape `(batch, batch)`, each 0 to 2.
     """
-    squared = 2 - 2 * tf.matmul(embedding, embedding, transpose_b=True)
-    return tf.sqrt(tf.maximum(squared, 1e-8))
+    return to_distances(tf.matmul(embedding, embedding, transpose_b=True))
 
 
 def label_masks(labels: Any) -> tuple[Any, Any]:

@@ -16,7 +16,6 @@ from dce_tf.exif import turn_upright
 RESIZE_RATIO = 256 / 224  # Shorter side before the centre crop, per pixel of the crop.
 
 _CROP_TRIES = 10
-_CROP_AREA = (0.08, 1.0)
 _CROP_ASPECT = (3 / 4, 4 / 3)
 
 
@@ -74,35 +73,42 @@ def evaluation_image(image: Any, image_size: int) -> Any:
     return _resample(image, image_size, scaled / shape, -offset)
 
 
-def training_image(image: Any, image_size: int, seed: Any) -> Any:
+def training_image(
+    image: Any, image_size: int, seed: Any, *, min_area: float = 0.08, flip: bool = True
+) -> Any:
     """Takes a random resized crop and flips half of all images left to right.
 
-    The crop covers 8 % to 100 % of the image at an aspect ratio of 3/4 to 4/3, drawn
-    as in "Going deeper with convolutions" (Szegedy et al. 2015).
+    The crop covers `min_area` to all of the image at an aspect ratio of 3/4 to 4/3,
+    drawn as in "Going deeper with convolutions" (Szegedy et al. 2015).
 
     Args:
         image: uint8 tensor of shape `(height, width, 3)`.
         image_size: Side of the result in pixels.
         seed: int32 tensor of shape `(2,)`; the same seed gives the same crop.
+        min_area: Smallest share of the image's area, above 0 to 1.
+        flip: Whether to flip.
 
     Returns:
         float32 tensor of shape `(image_size, image_size, 3)`, 0 to 255.
     """
     seeds = tf.random.split(seed, 2)
-    offset, extent = sample_crop(tf.shape(image)[:2], seeds[0])
+    offset, extent = sample_crop(tf.shape(image)[:2], seeds[0], min_area)
     crop = tf.slice(image, tf.pad(offset, [[0, 1]]), tf.concat([extent, [3]], 0))
     scale = image_size / tf.cast(extent, tf.float32)
     resized = _resample(crop, image_size, scale, tf.zeros(2))
-    flip = tf.random.stateless_uniform((), seeds[1]) < 0.5
-    return tf.cond(flip, lambda: tf.reverse(resized, [1]), lambda: resized)
+    if not flip:
+        return resized
+    flipped = tf.random.stateless_uniform((), seeds[1]) < 0.5
+    return tf.cond(flipped, lambda: tf.reverse(resized, [1]), lambda: resized)
 
 
-def sample_crop(shape: Any, seed: Any) -> tuple[Any, Any]:
+def sample_crop(shape: Any, seed: Any, min_area: float = 0.08) -> tuple[Any, Any]:
     """Draws the window of a random resized crop.
 
     Args:
         shape: int32 tensor `(height, width)` in pixels.
         seed: int32 tensor of shape `(2,)`.
+        min_area: Smallest share of the image's area, above 0 to 1.
 
     Returns:
         Offset and extent of the window, int32 tensors `(y, x)` in pixels. The largest
@@ -111,7 +117,8 @@ def sample_crop(shape: Any, seed: Any) -> tuple[Any, Any]:
     seeds = tf.random.split(seed, 3)
     height, width = tf.unstack(tf.cast(shape, tf.float32))
     draws = (_CROP_TRIES,)
-    area = height * width * tf.random.stateless_uniform(draws, seeds[0], *_CROP_AREA)
+    share = tf.random.stateless_uniform(draws, seeds[0], min_area, 1.0)
+    area = height * width * share
     log_aspect = tf.math.log(tf.constant(_CROP_ASPECT))
     aspect = tf.exp(
         tf.random.stateless_uniform(draws, seeds[1], *tf.unstack(log_aspect))

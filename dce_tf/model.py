@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from dce_tf.layers import DivideConquerEmbedding
+from dce_tf.layers import DivideConquerEmbedding, GeneralizedMeanPooling
 
 PRECISIONS = {
     "float32": "float32",
@@ -17,14 +17,17 @@ PRECISIONS = {
 
 @keras.saving.register_keras_serializable(package="dce_tf")
 class EmbeddingModel(keras.Model):
-    """A backbone, global average pooling, dropout, and an embedding made of learners.
+    """A backbone, global pooling, dropout, and an embedding made of learners.
 
     Args:
-        backbone: From images to a feature map or vector.
+        backbone: From images to a feature map, tokens `(batch, tokens, channels)`, or a
+            vector.
         embedding: From features to embeddings.
         dropout: Share of the features dropped in training, 0 to 1.
         freeze_batch_norm: Run the backbone's batch norm, in training too, on the
             statistics it was loaded with; its scale and shift train all the same.
+        pooling: Over the places of a map or the tokens: `"avg"`, `"max"`, `"gem"`
+            (`GeneralizedMeanPooling`), or `"cls"`, the first token.
 
     Call arguments:
         images: Float tensor of shape `(batch, height, width, 3)`, 0 to 255, RGB.
@@ -32,6 +35,9 @@ class EmbeddingModel(keras.Model):
 
     Returns:
         float32 tensor of shape `(batch, embedding_dim)`, of unit length.
+
+    Raises:
+        ValueError: If `pooling` is unknown, or does not fit what the backbone returns.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class EmbeddingModel(keras.Model):
         *,
         dropout: float = 0.01,
         freeze_batch_norm: bool = True,
+        pooling: str = "avg",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -48,10 +55,13 @@ class EmbeddingModel(keras.Model):
         self.embedding = embedding
         self.dropout = keras.layers.Dropout(dropout)
         self.freeze_batch_norm = freeze_batch_norm
-        self.pool = keras.layers.GlobalAveragePooling2D(dtype="float32")
+        self.pooling = pooling
+        self.pool = _pooling_layer(pooling, len(backbone.output_shape))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         del input_shape
+        if self.pool is not None and not self.pool.built:
+            self.pool.build(self.backbone.output_shape)
         if not self.embedding.built:
             self.embedding.build((None, self.backbone.output_shape[-1]))
         self.built = True
@@ -59,7 +69,7 @@ class EmbeddingModel(keras.Model):
     def features(self, images: Any, training: bool = False) -> Any:
         """Returns the backbone's output as vectors, `(batch, feature_dim)`."""
         maps = self.backbone(images, training=training and not self.freeze_batch_norm)
-        return self.pool(maps) if len(maps.shape) == 4 else maps
+        return maps if self.pool is None else self.pool(maps)
 
     def embed(self, features: Any, learner: Any = None, training: bool = False) -> Any:
         """Returns the embedding of features."""
@@ -77,6 +87,7 @@ class EmbeddingModel(keras.Model):
             "embedding": keras.saving.serialize_keras_object(self.embedding),
             "dropout": self.dropout.rate,
             "freeze_batch_norm": self.freeze_batch_norm,
+            "pooling": self.pooling,
         }
 
     @classmethod
@@ -87,6 +98,50 @@ class EmbeddingModel(keras.Model):
             for name in ("backbone", "embedding")
         }
         return cls(**parts, **config)
+
+
+@keras.saving.register_keras_serializable(package="dce_tf")
+class FirstToken(keras.layers.Layer):
+    """Takes the first token, which stands for the whole image in a ViT.
+
+    Call arguments:
+        tokens: Float tensor of shape `(batch, tokens, channels)`.
+
+    Returns:
+        Float tensor of shape `(batch, channels)`.
+    """
+
+    def call(self, tokens: Any) -> Any:
+        return tokens[:, 0]
+
+
+POOLINGS = ("avg", "max", "gem", "cls")
+
+
+def _pooling_layer(pooling: str, rank: int) -> keras.layers.Layer | None:
+    if pooling not in POOLINGS:
+        raise ValueError(
+            f"`pooling` must be one of {', '.join(POOLINGS)}. Received: {pooling!r}."
+        )
+    if pooling == "cls" and rank != 3:
+        raise ValueError(
+            "pooling='cls' takes the first token of (batch, tokens, channels); this "
+            f"backbone returns {rank - 2} spatial axes. Use avg, max or gem."
+        )
+    layers = keras.layers
+    if rank == 2:
+        return None
+    if pooling == "gem":
+        return GeneralizedMeanPooling()
+    if pooling == "cls":
+        return FirstToken(dtype="float32")
+    kind = {
+        ("avg", 3): layers.GlobalAveragePooling1D,
+        ("max", 3): layers.GlobalMaxPooling1D,
+        ("avg", 4): layers.GlobalAveragePooling2D,
+        ("max", 4): layers.GlobalMaxPooling2D,
+    }[pooling, rank]
+    return kind(dtype="float32")
 
 
 def set_precision(model: keras.Model, policy: str) -> None:

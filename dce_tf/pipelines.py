@@ -11,9 +11,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dce_tf import images
+from dce_tf.augmentation import Augmentation, paper
 from dce_tf.clustering import Division
 from dce_tf.datasets import Images
-from dce_tf.sampling import plan_epoch
+from dce_tf.sampling import Sampler, plan_epoch
 
 
 def evaluation_dataset(
@@ -51,7 +52,9 @@ class ClusterPipelines:
         batch_size: Images a batch, over all replicas.
         samples_per_class: Images of one class in a batch, side by side.
         seed: With the epoch and the cluster, this decides the rows and the crops.
-        augment: Random crops and flips; otherwise images as in evaluation.
+        augmentation: What happens to training images; by default `paper()`.
+        augment_on: `"cpu"` changes colours here, `"device"` leaves it to the trainer.
+        sampler: Draws the batches of a cluster; by default `ClassBalanced`.
         cluster_batches: `"max"` or `"min"`: see `sampling.plan_epoch`.
         num_workers: Threads that read; 0 lets tf.data choose.
     """
@@ -61,7 +64,9 @@ class ClusterPipelines:
     batch_size: int
     samples_per_class: int
     seed: int = 0
-    augment: bool = True
+    augmentation: Augmentation = dataclasses.field(default_factory=paper)
+    augment_on: str = "cpu"
+    sampler: Sampler | None = None
     cluster_batches: str = "max"
     num_workers: int = 0
 
@@ -86,6 +91,9 @@ class ClusterPipelines:
             seed=self.seed,
             epoch=epoch,
             cluster_batches=self.cluster_batches,
+            sampler=self.sampler,
+            groups=division.membership if division.groups is None else division.groups,
+            super_classes=self.train.super_classes,
         )
         rows = plan.rows.ravel()
         learners = np.repeat(plan.learner, self.batch_size).astype(np.int32)
@@ -93,15 +101,21 @@ class ClusterPipelines:
         paths = _strings(self.train.paths)
         labels = tf.constant(self.train.labels)
 
-        def read(row: Any, learner: Any, seed: Any) -> tuple[Any, Any, Any]:
+        def read(row: Any, learner: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
             image = images.decode(tf.io.read_file(paths[row]))
-            if self.augment:
-                image = images.training_image(image, self.image_size, seed)
-            else:
-                image = images.evaluation_image(image, self.image_size)
-            return image, labels[row], learner
+            image = self.augmentation.crop(image, self.image_size, seed)
+            return image, labels[row], learner, seed
 
-        dataset = _batched(elements, read, self.batch_size, self.num_workers)
+        def finish(
+            batch: Any, classes: Any, learner: Any, seeds: Any
+        ) -> tuple[Any, Any, Any]:
+            if self.augment_on == "cpu":
+                batch = self.augmentation.change_colours(batch, seeds[0])
+            return batch, classes, learner
+
+        dataset = _batched(
+            elements, read, self.batch_size, self.num_workers, finish=finish
+        )
         return dataset, len(plan.rows)
 
     def _crop_seeds(self, count: int, epoch: int) -> npt.NDArray[np.int32]:
@@ -122,10 +136,18 @@ def _from_arrays(*arrays: npt.NDArray[Any]) -> tf.data.Dataset:
 
 
 def _batched(
-    elements: tf.data.Dataset, read: Any, batch_size: int, num_workers: int
+    elements: tf.data.Dataset,
+    read: Any,
+    batch_size: int,
+    num_workers: int,
+    finish: Any = None,
 ) -> tf.data.Dataset:
-    dataset = elements.map(read, num_workers or tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(2)
+    threads = num_workers or tf.data.AUTOTUNE
+    dataset = elements.map(read, threads, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    if finish is not None:
+        dataset = dataset.map(finish, threads, deterministic=True)
+    dataset = dataset.prefetch(2)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF

@@ -10,7 +10,9 @@ import ast
 import difflib
 import importlib
 import inspect
+import math
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -94,8 +96,8 @@ class Registry(Generic[T]):
 
         Args:
             spec: `"name"` or `"name(option=literal, ...)"`.
-            **context: Values the program knows and the user does not type; a
-                factory is given those it has a parameter for.
+            **context: Values the program knows; a factory is given those it has a
+                parameter for. What `spec` says wins.
 
         Raises:
             UsageError: As `check`, or if the factory refuses an option's value.
@@ -104,7 +106,7 @@ class Registry(Generic[T]):
         factory = self._factories[name]
         wanted = inspect.signature(factory).parameters
         given = {k: v for k, v in context.items() if k in wanted}
-        return factory(**options, **given)
+        return factory(**{**given, **options})
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -114,13 +116,15 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Splits `"name(a=1)"` into `("name", {"a": 1})`; literals only.
+    """Splits `"name(a=1, b=word)"` into `("name", {"a": 1, "b": "word"})`.
+
+    Values are Python literals; a bare word is text.
 
     Raises:
         UsageError: If `spec` is not of that form.
     """
     try:
-        node = ast.parse(spec.strip(), mode="eval").body
+        node = ast.parse(_quote_words(spec.strip()), mode="eval").body
         call = ast.Call(node, [], []) if isinstance(node, ast.Name) else node
         if (
             isinstance(call, ast.Call)
@@ -136,6 +140,61 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
         f"Expected `name` or `name(option=value)`, with text values in quotes; "
         f"received {spec!r}."
     )
+
+
+def parse_sum(spec: str) -> list[tuple[float, str]]:
+    """Splits `"a() + 0.5 * b(x=1)"` into `[(1.0, "a()"), (0.5, "b(x=1)")]`.
+
+    Raises:
+        UsageError: If a weight is not a number above 0, or a term is missing.
+    """
+    terms = []
+    for term in _split_outside(spec, "+"):
+        weight, star, rest = term.partition("*")
+        if not star or "(" in weight:
+            weight, rest = "1", term
+        try:
+            number = float(weight)
+        except ValueError:
+            number = 0.0
+        if not number > 0 or not math.isfinite(number) or not rest.strip():
+            raise UsageError(
+                f"Expected a sum such as `name() + 0.5 * other()`, with weights above "
+                f"0; received {spec!r}."
+            )
+        terms.append((number, rest.strip()))
+    return terms
+
+
+_WORD = re.compile(r"=\s*(?!(?:True|False|None)\b)([A-Za-z_]\w*)\s*(?=[,)])")
+
+
+def _quote_words(spec: str) -> str:
+    pieces = re.split(r"(\'[^\']*\'|\"[^\"]*\")", spec)
+    pieces[::2] = [_WORD.sub(r"='\1'", piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def _split_outside(text: str, separator: str) -> list[str]:
+    """Splits where `separator` is in neither parentheses nor quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        else:
+            depth += (letter == "(") - (letter == ")")
+            if letter == separator and depth == 0 and not _in_number(parts[-1]):
+                parts.append("")
+                continue
+        parts[-1] += letter
+    return parts
+
+
+def _in_number(before: str) -> bool:
+    """Returns whether a plus sign after this is that of an exponent, as in `1e+2`."""
+    return re.search(r"(?:^|[\s*])[\d.]+[eE]$", before) is not None
 
 
 def import_siblings(package: str, path: Iterable[str]) -> None:

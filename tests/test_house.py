@@ -21,6 +21,7 @@ FLOORS = {
     "bitmaps": 1,
     "exif": 1,
     "images": 2,
+    "augmentation": 2,
     "layers": 2,
     "miners": 2,
     "backbones": 2,

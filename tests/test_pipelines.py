@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from dce_tf import images
+from dce_tf.augmentation import none
 from dce_tf.clustering import Division, whole_division
 from dce_tf.datasets import Images
 from dce_tf.datasets.csv_index import read_csv
@@ -40,7 +41,7 @@ def test_evaluation_reads_in_order_and_fills_the_last_batch(train: Images) -> No
 
 
 def test_training_batches_are_those_of_the_plan(train: Images) -> None:
-    dataset, steps = make(train, augment=False).build(halves(train), epoch=3)
+    dataset, steps = make(train, augmentation=none()).build(halves(train), epoch=3)
     plan = plan_epoch(
         train.labels,
         halves(train).assignment,

@@ -23,7 +23,7 @@ def test_spec_gives_name_and_literal_options() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["", "a b", "brie(2)", "brie(age=x)", "brie(**{})", "1"]
+    "spec", ["", "a b", "brie(2)", "brie(age=x())", "brie(**{})", "1"]
 )
 def test_spec_of_another_form_is_refused(spec: str) -> None:
     with pytest.raises(UsageError, match="Expected `name`"):

@@ -22,18 +22,26 @@ def check_backbone(spec: str) -> None:
         raise UsageError(f"--backbone={spec}: there is no such file.")
 
 
-def build_backbone(spec: str) -> keras.Model:
+def build_backbone(spec: str, *, gradient_checkpointing: bool = False) -> keras.Model:
     """Builds the backbone that `spec` names.
 
     Args:
-        spec: `PATH.keras`, any Keras model from 0–255 RGB to a feature map or vector,
-            or a registered name with options.
+        spec: `PATH.keras`, any Keras model from 0–255 RGB to a feature map, tokens or a
+            vector, or a registered name with options.
+        gradient_checkpointing: Compute its layers again for the gradient instead of
+            keeping what is inside them.
 
     Raises:
         UsageError: If `spec` is no known name.
         ValueError: If the file or its weights cannot be read, or the model in it is
             not from RGB images to features.
     """
+    scope = keras.RematScope("full" if gradient_checkpointing else None)
+    with scope:
+        return _build(spec)
+
+
+def _build(spec: str) -> keras.Model:
     if not spec.endswith(".keras"):
         return BACKBONES.build(spec)
     try:
@@ -45,11 +53,13 @@ def build_backbone(spec: str) -> keras.Model:
         ) from error
     shapes = model.input_shape, model.output_shape
     if not all(isinstance(shape, tuple) for shape in shapes) or not (
-        len(shapes[0]) == 4 and shapes[0][-1] in (3, None) and len(shapes[1]) in (2, 4)
+        len(shapes[0]) == 4
+        and shapes[0][-1] in (3, None)
+        and len(shapes[1]) in (2, 3, 4)
     ):
         raise ValueError(
             f"--backbone={spec}: expected one input (batch, height, width, 3) and "
-            "one output (batch, [height, width,] channels), found "
+            "one output (batch, [height, width or tokens,] channels), found "
             f"{shapes[0]} → {shapes[1]}."
         )
     return model

@@ -5,7 +5,7 @@ from dce_tf.clustering.agreement import (
     normalized_mutual_information,
     pairwise_f1,
 )
-from dce_tf.clustering.division import Division, divide, whole_division
+from dce_tf.clustering.division import Division, divide, split, whole_division
 from dce_tf.clustering.kmeans import KMeansResult, fit_kmeans
 from dce_tf.clustering.matching import Matching, match_clusters
 
@@ -19,5 +19,6 @@ __all__ = [
     "match_clusters",
     "normalized_mutual_information",
     "pairwise_f1",
+    "split",
     "whole_division",
 ]

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dce_tf.clustering.agreement import normalized_mutual_information
-from dce_tf.clustering.kmeans import fit_kmeans
+from dce_tf.clustering.balance import balance_clusters
+from dce_tf.clustering.kmeans import KMeansResult, fit_kmeans
 from dce_tf.clustering.matching import match_clusters
 
 Assignment = npt.NDArray[np.int32]
@@ -35,6 +36,9 @@ class Division:
         nmi: Normalised mutual information with the last division; None for the first.
         centroids: Of unit vectors, float32 `(num_clusters, feature_dim)`, those merged
             away too; None where nothing was clustered.
+        groups: Cluster of each image in the last real clustering, int32
+            `(num_images,)`, where this division is of one cluster: for samplers that
+            look for alike images. None where `membership` says it.
     """
 
     assignment: Assignment
@@ -45,6 +49,7 @@ class Division:
     kept: float | None = None
     nmi: float | None = None
     centroids: Features | None = None
+    groups: Assignment | None = None
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -59,13 +64,16 @@ class Division:
 
 
 def whole_division(
-    labels: npt.NDArray[np.int32], usable: npt.NDArray[np.bool_] | None = None
+    labels: npt.NDArray[np.int32],
+    usable: npt.NDArray[np.bool_] | None = None,
+    last: Division | None = None,
 ) -> Division:
     """Returns the division into one cluster, of all images with a positive.
 
     Args:
         labels: Class of each image, int32 `(num_images,)`.
         usable: False for images that cannot be used, bool `(num_images,)`.
+        last: The division before, kept as `groups`.
 
     Raises:
         ValueError: If there are no two classes of two images.
@@ -73,7 +81,8 @@ def whole_division(
     rows = _usable_rows(labels, usable)
     membership = np.full(len(labels), -1, np.int32)
     membership[rows] = 0
-    return Division(without_lone(membership, labels), membership, 1)
+    groups = last.membership if last is not None else None
+    return Division(without_lone(membership, labels), membership, 1, groups=groups)
 
 
 def divide(
@@ -84,11 +93,12 @@ def divide(
     seed: int = 0,
     previous: Division | None = None,
     usable: npt.NDArray[np.bool_] | None = None,
-    **kmeans: Any,
+    adapt_centroids: bool = False,
+    **options: Any,
 ) -> Division:
     """Clusters images by their features and carries the ids of the last division on.
 
-    A cluster without two classes of two images cannot be trained on: its images join
+    A cluster without enough classes of two images cannot be trained on: its images join
     the cluster with the nearest centroid, and its id stays empty.
 
     Args:
@@ -99,7 +109,10 @@ def divide(
         previous: The last division, to match with.
         usable: False for images that cannot be used, bool `(num_images,)`; their
             features do not count.
-        **kmeans: Passed on to `fit_kmeans`.
+        adapt_centroids: Start k-means from the means of the previous clusters in these
+            features (Sanakoyeu et al., TPAMI 2021).
+        **options: Of `trainable_clusters`: min_classes, tries, balance, and those of
+            `fit_kmeans`.
 
     Raises:
         ValueError: If there are no two classes of two images, the last division is of
@@ -109,11 +122,19 @@ def divide(
         raise ValueError(f"{len(features)} features, but {len(labels)} labels.")
     rows = _usable_rows(labels, usable)
     points = unit_length(features if usable is None else features[rows])
-    result = fit_kmeans(points, num_clusters, seed=seed, **kmeans)
-    membership = np.full(len(labels), -1, np.int32)
-    membership[rows] = merge_untrainable(
-        result.assignment, labels[rows], result.centroids
+    initial = None
+    if adapt_centroids and previous is not None:
+        initial = _means(points, previous.membership[rows], num_clusters)
+    result = trainable_clusters(
+        points,
+        labels[rows],
+        num_clusters,
+        seed=seed,
+        initial_centroids=initial,
+        **options,
     )
+    membership = np.full(len(labels), -1, np.int32)
+    membership[rows] = result.assignment
     centroids, cost, kept, nmi = result.centroids, None, None, None
     if previous is not None:
         matching = match_clusters(previous.membership, membership, num_clusters)
@@ -131,6 +152,116 @@ def divide(
         nmi=nmi,
         centroids=centroids,
     )
+
+
+def split(
+    features: Features,
+    labels: npt.NDArray[np.int32],
+    parent: Division,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Division:
+    """Cuts every cluster in two: cluster c becomes 2c and 2c + 1.
+
+    A half that cannot be trained on joins the nearest other one.
+
+    Args:
+        features: float32 `(num_images, feature_dim)`; compared at unit length.
+        labels: Class of each image, int32 `(num_images,)`.
+        parent: The division to cut.
+        seed: Decides where each 2-means starts.
+        **options: As of `divide`.
+
+    Raises:
+        ValueError: As `divide`.
+    """
+    points = unit_length(features)
+    num_clusters = 2 * parent.num_clusters
+    membership = np.full(len(labels), -1, np.int32)
+    centroids = np.full((num_clusters, features.shape[1]), np.inf, np.float32)
+    objective = 0.0
+    for cluster in range(parent.num_clusters):
+        rows = np.flatnonzero(parent.membership == cluster)
+        if len(rows) < 2:
+            membership[rows] = 2 * cluster
+            continue
+        half = trainable_clusters(
+            points[rows], labels[rows], 2, seed=seed + cluster, **options
+        )
+        membership[rows] = 2 * cluster + half.assignment
+        centroids[2 * cluster : 2 * cluster + 2] = half.centroids
+        objective += half.objective
+    return Division(
+        assignment=without_lone(membership, labels),
+        membership=membership,
+        num_clusters=num_clusters,
+        objective=objective,
+        nmi=normalized_mutual_information(parent.membership, membership),
+        centroids=np.nan_to_num(centroids, posinf=0),
+    )
+
+
+def trainable_clusters(
+    points: Features,
+    labels: npt.NDArray[np.int32],
+    num_clusters: int,
+    *,
+    seed: int = 0,
+    min_classes: int = 2,
+    tries: int = 1,
+    balance: float | None = None,
+    initial_centroids: Features | None = None,
+    **kmeans: Any,
+) -> KMeansResult:
+    """Clusters points so that each cluster can be trained on.
+
+    Args:
+        points: float32 `(num_points, dim)`, of unit length.
+        labels: Class of each point, int32 `(num_points,)`.
+        num_clusters: How many clusters.
+        seed: Decides where k-means starts.
+        min_classes: Classes of two images that a cluster must have.
+        tries: How many starts to try before clusters that lack them are merged away.
+        balance: Make the sizes differ from their mean by at most this factor; None
+            leaves them as they are.
+        initial_centroids: Where the first try starts.
+        **kmeans: Passed on to `fit_kmeans`.
+
+    Raises:
+        ValueError: As `fit_kmeans`.
+    """
+    seeds = [
+        seed,
+        *np.random.default_rng(seed).integers(2**31, size=tries - 1).tolist(),
+    ]
+    for start in seeds:
+        result = fit_kmeans(
+            points,
+            num_clusters,
+            seed=start,
+            initial_centroids=initial_centroids,
+            **kmeans,
+        )
+        initial_centroids = None
+        if balance is not None:
+            result = balance_clusters(points, result, balance)
+        if not len(_untrainable(result.assignment, labels, num_clusters, min_classes)):
+            return result
+    merged = merge_untrainable(result.assignment, labels, result.centroids, min_classes)
+    return dataclasses.replace(result, assignment=merged)
+
+
+def _means(
+    points: Features, membership: Assignment, num_clusters: int
+) -> Features | None:
+    """Returns the mean of each cluster; None if one is empty or there are more."""
+    sizes = np.bincount(membership[membership >= 0], minlength=num_clusters)
+    if len(sizes) > num_clusters or not sizes.all():
+        return None
+    return np.stack(
+        [points[membership == c].mean(axis=0) for c in range(num_clusters)]
+    ).astype(np.float32)
 
 
 def unit_length(features: Features) -> Features:
@@ -179,14 +310,18 @@ def without_lone(membership: Assignment, labels: npt.NDArray[np.int32]) -> Assig
 
 
 def merge_untrainable(
-    membership: Assignment, labels: npt.NDArray[np.int32], centroids: Features
+    membership: Assignment,
+    labels: npt.NDArray[np.int32],
+    centroids: Features,
+    min_classes: int = 2,
 ) -> Assignment:
-    """Moves clusters without two classes of two images to their nearest neighbours.
+    """Moves clusters with too few classes of two images to their nearest neighbours.
 
     Args:
         membership: Cluster of each image, int32 `(num_images,)`, none below 0.
         labels: Class of each image, int32 `(num_images,)`.
         centroids: float32 `(num_clusters, feature_dim)`.
+        min_classes: How many such classes a cluster needs.
 
     Returns:
         Cluster of each image, one at a time merged until all can be trained on or one
@@ -195,13 +330,24 @@ def merge_untrainable(
     membership = membership.copy()
     num_clusters = len(centroids)
     while True:
-        cluster, _, counts = _class_counts(membership, labels)
-        usable = np.bincount(cluster[counts > 1], minlength=num_clusters)
         there = np.bincount(membership, minlength=num_clusters) > 0
-        failing = np.flatnonzero(there & (usable < 2))
+        failing = _untrainable(membership, labels, num_clusters, min_classes)
+        failing = failing[there[failing]]
         if not len(failing) or np.count_nonzero(there) == 1:
             return membership
         gap = np.linalg.norm(centroids - centroids[failing[0]], axis=1)
         gap[~there] = np.inf
         gap[failing[0]] = np.inf
         membership[membership == failing[0]] = np.argmin(gap)
+
+
+def _untrainable(
+    membership: Assignment,
+    labels: npt.NDArray[np.int32],
+    num_clusters: int,
+    min_classes: int,
+) -> npt.NDArray[np.int64]:
+    """Returns the clusters, empty ones too, with fewer classes of two images."""
+    cluster, _, counts = _class_counts(membership, labels)
+    classes = np.bincount(cluster[counts > 1], minlength=num_clusters)
+    return np.flatnonzero(classes < min_classes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +48,12 @@ def build_splits(
         if split != "train":
             _check_disjoint(source, found, split)
     images = {split: _number(listing) for split, listing in found.items()}
-    for part, groups in zip(images, _number_groups(found), strict=True):
-        images[part] = dataclasses.replace(images[part], groups=groups)
+    groups = _number_names([listing.groups for listing in found.values()])
+    supers = _number_names([listing.super_classes for listing in found.values()])
+    for part, own, kinds in zip(images, groups, supers, strict=True):
+        images[part] = dataclasses.replace(
+            images[part], groups=own, super_classes=kinds
+        )
     if "test" in found:
         query = gallery = images["test"]
         notes = _lone_images("test", found["test"])
@@ -192,19 +196,17 @@ def _number_alike(query: Images, gallery: Images) -> tuple[Images, Images]:
     return renumber(query), renumber(gallery)
 
 
-def _number_groups(
-    found: Mapping[str, Listing],
+def _number_names(
+    named: Sequence[Sequence[str]],
 ) -> list[npt.NDArray[np.int32] | None]:
-    """Returns the groups of each split, numbered in one count; −1 for none."""
+    """Numbers the names of each split, in one count for all; −1 for none."""
     numbers = {"": -1}
-    for listing in found.values():
-        for group in listing.groups:
-            numbers.setdefault(group, len(numbers) - 1)
+    for names in named:
+        for name in names:
+            numbers.setdefault(name, len(numbers) - 1)
     return [
-        np.array([numbers[group] for group in listing.groups], np.int32)
-        if listing.groups
-        else None
-        for listing in found.values()
+        np.array([numbers[name] for name in names], np.int32) if names else None
+        for names in named
     ]
 
 

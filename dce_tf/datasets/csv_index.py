@@ -1,4 +1,4 @@
-"""Anybody's own data, as a table: `path,label,split[,group]`."""
+"""Anybody's own data, as a table: `path,label,split[,group][,super_class]`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from dce_tf.datasets.splits import Splits
 from dce_tf.registry import suggest
 
 HEADER = ("path", "label", "split")
+_MORE = ("group", "super_class")
 
-_CONTENT = "a CSV file with header path,label,split[,group]"
+_CONTENT = "a CSV file with header path,label,split[,group][,super_class]"
 
 
 @DATASETS.register("csv")
 def read_csv(data_dir: str | None) -> Splits:
     """Reads a CSV file; a path in it is relative to the folder it lies in.
 
-    The column `group` is optional; it is what `--exclude` goes by.
+    The columns `group`, what `--exclude` goes by, and `super_class`, which a sampler
+    can draw by, are optional.
 
     Args:
         data_dir: A folder that holds `index.csv`, or a CSV file of any name.
@@ -50,34 +52,40 @@ def read_index(path: Path, *, recall_at: tuple[int, ...] = (1, 2, 4, 8)) -> Spli
         ValueError: As `read_csv`.
     """
     lines = iterate_csv(path, read_text(path, _CONTENT))
-    width = _check_header(path, next(lines)[1])
+    header = _check_header(path, next(lines)[1])
     listings = {split: Listing() for split in SPLITS}
     root = path.parent
     for number, fields in lines:
-        if len(fields) != width:
+        if len(fields) != len(header):
             raise ValueError(
-                f"{path}, line {number}: found {len(fields)} fields; expected {width}, "
-                "as in the header. Add what is missing, and put a field that holds a "
-                "comma in quotes."
+                f"{path}, line {number}: found {len(fields)} fields; expected "
+                f"{len(header)}, as in the header. Add what is missing, and put a "
+                "field that holds a comma in quotes."
             )
         relative = clean_path(fields[0], f"{path}, line {number}")
         label, split = fields[1].strip(), fields[2].strip()
         if not label or split not in listings:
             raise _bad_field(f"{path}, line {number}", label, split)
         listings[split].add(f"{root}/{relative}", label, number)
-        listings[split].groups += [field.strip() for field in fields[len(HEADER) :]]
+        for column, field in zip(header[3:], fields[3:], strict=True):
+            names = listings[split].groups
+            if column == "super_class":
+                names = listings[split].super_classes
+            names.append(field.strip())
     return build_splits(path, listings, recall_at=recall_at)
 
 
-def _check_header(path: Path, fields: Sequence[str]) -> int:
-    """Returns the number of columns."""
+def _check_header(path: Path, fields: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of the columns."""
     header = tuple(field.strip() for field in fields)
-    if header not in (HEADER, (*HEADER, "group")):
+    more = tuple(column for column in _MORE if column in header[len(HEADER) :])
+    if header != (*HEADER, *more):
         raise ValueError(
             f"{path}, line 1: found header {','.join(header)!r}; expected "
-            f"'path,label,split' or 'path,label,split,group'. Add or correct it."
+            f"'path,label,split', and optionally ',group' and ',super_class' after it. "
+            "Add or correct it."
         )
-    return len(header)
+    return header
 
 
 def _bad_field(where: str, label: str, split: str) -> ValueError:

@@ -20,12 +20,14 @@ class Listing:
         names: The class of each image.
         lines: Where a list file names each image, counted from 1; empty if none does.
         groups: The group of each image, `""` for none; empty if the data has none.
+        super_classes: The super-class of each image, likewise.
     """
 
     paths: list[str] = dataclasses.field(default_factory=list)
     names: list[str] = dataclasses.field(default_factory=list)
     lines: list[int] = dataclasses.field(default_factory=list)
     groups: list[str] = dataclasses.field(default_factory=list)
+    super_classes: list[str] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -59,4 +59,5 @@ def _read_list(base: Path, split: str) -> Listing:
     for number, fields in iterate_rows(path, _CONTENT, COLUMNS, header=True):
         image = clean_path(fields[3], f"{path}, line {number}")
         listing.add(f"{base}/{image}", fields[1], number)
+        listing.super_classes.append(fields[2])
     return listing

@@ -20,12 +20,14 @@ class Images:
         groups: What else an image belongs to, such as the camera or the photograph it
             was cut out of, int32 `(num_images,)`, numbered alike in all splits; −1 for
             none. None if the data set knows none.
+        super_classes: The kind of thing the class of an image is, likewise.
     """
 
     paths: tuple[str, ...]
     labels: npt.NDArray[np.int32]
     class_names: tuple[str, ...]
     groups: npt.NDArray[np.int32] | None = None
+    super_classes: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -44,8 +46,11 @@ class Images:
     def keep(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes numbered as before."""
         paths = tuple(self.paths[row] for row in rows)
-        groups = None if self.groups is None else self.groups[rows]
-        return Images(paths, self.labels[rows], self.class_names, groups)
+        groups, supers = (
+            None if numbers is None else numbers[rows]
+            for numbers in (self.groups, self.super_classes)
+        )
+        return Images(paths, self.labels[rows], self.class_names, groups, supers)
 
     def select(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes numbered anew."""

@@ -1,10 +1,12 @@
 """Losses: one file each."""
 
-from dce_tf.losses.base import MetricLoss
+from dce_tf.losses.base import MetricLoss, Space
 from dce_tf.registry import Registry, import_siblings
 
-LOSSES: Registry[MetricLoss] = Registry("loss", context=("miner",))
+LOSSES: Registry[MetricLoss] = Registry("loss", context=("space",))
 
 import_siblings(__name__, __path__)
 
-__all__ = ["LOSSES", "MetricLoss"]
+from dce_tf.losses.choose import build_loss, check_loss  # noqa: E402
+
+__all__ = ["LOSSES", "MetricLoss", "Space", "build_loss", "check_loss"]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from dce_tf.distances import pairwise_distances
+from dce_tf.errors import UsageError
 from dce_tf.losses import LOSSES
-from dce_tf.losses.base import MetricLoss
-from dce_tf.miners import MINERS, Miner
+from dce_tf.losses.base import Space
+from dce_tf.losses.pairs import Compared, PairLoss
+from dce_tf.miners import Miner
 
 
 @LOSSES.register("margin")
-class MarginLoss(MetricLoss):
+class MarginLoss(PairLoss):
     """Pulls positives nearer than β − α and pushes negatives farther than β + α.
 
     The mean of relu(D_ap − β + α) over positive and relu(β − D_an + α) over negative
@@ -23,35 +25,63 @@ class MarginLoss(MetricLoss):
     Args:
         alpha: Half the width of the gap, as a distance.
         beta: The boundary between positives and negatives, as a distance, 0 to 2.
+        learn_beta: `"none"` keeps β; `"one"` trains it, `"class"` trains one for each
+            class of anchors, from `beta` on.
+        nu: Weight of the mean β of the anchors, added to the loss: keeps a trained β
+            from growing (Wu et al., section 4.2).
         miner: Picks the pairs: a miner or the name of one.
+        space: Says how many classes there are; for `learn_beta="class"`.
 
     Call arguments and result: see `MetricLoss`.
+
+    Raises:
+        UsageError: If `learn_beta` is none of the three, or `"class"` and there is no
+            `space`.
     """
 
     def __init__(
-        self, alpha: float = 0.2, beta: float = 1.2, miner: Miner | str = "nearest"
+        self,
+        alpha: float = 0.2,
+        beta: float = 1.2,
+        learn_beta: str = "none",
+        nu: float = 0.0,
+        miner: Miner | str = "nearest",
+        space: Space | None = None,
     ) -> None:
-        super().__init__(name="margin_loss")
+        super().__init__(miner, name="margin_loss")
+        if learn_beta not in ("none", "one", "class"):
+            raise UsageError(
+                f"margin(learn_beta={learn_beta!r}): expected none, one or class."
+            )
+        if learn_beta == "class" and space is None:
+            raise UsageError(
+                "margin(learn_beta='class') needs the number of classes: give a space."
+            )
         self.alpha = alpha
-        self.beta = beta
-        self.miner = MINERS.build(miner) if isinstance(miner, str) else miner
+        self.beta: Any = beta
+        self.nu = nu
+        self.beta_per_class = learn_beta == "class"
+        if learn_beta != "none":
+            self.beta = self.add_weight(
+                shape=(space.num_classes,) if space and self.beta_per_class else (),
+                initializer=keras.initializers.Constant(beta),
+                name="beta",
+            )
 
-    def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
-    ) -> Any:
-        del learner
-        distances = pairwise_distances(embedding)
-        pairs = self.miner(
-            tf.stop_gradient(distances), labels, embedding.shape[-1], seed
+    def combine(self, compared: Compared) -> Any:
+        beta = tf.convert_to_tensor(self.beta)
+        if self.beta_per_class:
+            beta = tf.gather(beta, compared.labels)[:, tf.newaxis]
+        positive = tf.nn.relu(compared.distances - beta + self.alpha)
+        negative = tf.nn.relu(beta - compared.distances + self.alpha)
+        total = tf.reduce_sum(
+            compared.positive * positive + compared.negative * negative
         )
-        positive = tf.nn.relu(distances - self.beta + self.alpha)
-        negative = tf.nn.relu(self.beta - distances + self.alpha)
-        total = tf.reduce_sum(pairs.positive * positive + pairs.negative * negative)
         active = tf.reduce_sum(
-            pairs.positive * _is_active(positive)
-            + pairs.negative * _is_active(negative)
+            compared.positive * _is_active(positive)
+            + compared.negative * _is_active(negative)
         )
-        return total / tf.maximum(active, 1)
+        return total / tf.maximum(active, 1) + self.nu * tf.reduce_mean(beta)
 
 
 def _is_active(terms: Any) -> Any:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import tensorflow as tf
-
-from dce_tf.distances import label_masks
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs
+from dce_tf.miners.pairs import Pairs, counted
 
 
 @MINERS.register("all")
@@ -18,11 +15,13 @@ class AllPairs:
     """Takes every positive and every negative pair once."""
 
     def __call__(
-        self, distances: Any, labels: Any, embedding_dim: int, seed: Any = None
+        self,
+        distances: Any,
+        positive: Any,
+        negative: Any,
+        embedding_dim: int,
+        seed: Any = None,
     ) -> Pairs:
         """Picks pairs; see `Miner`."""
-        del embedding_dim, seed
-        positive, negative = label_masks(labels)
-        return Pairs(
-            tf.cast(positive, distances.dtype), tf.cast(negative, distances.dtype)
-        )
+        del distances, embedding_dim, seed
+        return Pairs(counted(positive), counted(negative))

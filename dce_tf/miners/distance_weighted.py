@@ -7,9 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.distances import label_masks
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, first_per_anchor
+from dce_tf.miners.pairs import Pairs, counted, first_per_anchor
 
 
 @MINERS.register("distance_weighted")
@@ -32,10 +31,14 @@ class DistanceWeighted:
     loss_free: float = 1.4
 
     def __call__(
-        self, distances: Any, labels: Any, embedding_dim: int, seed: Any = None
+        self,
+        distances: Any,
+        positive: Any,
+        negative: Any,
+        embedding_dim: int,
+        seed: Any = None,
     ) -> Pairs:
         """Picks pairs; see `Miner`."""
-        positive, negative = label_masks(labels)
         wanted = tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)
         if seed is None:
             seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
@@ -44,9 +47,7 @@ class DistanceWeighted:
         gumbel = -tf.math.log(-tf.math.log(uniform))
         keys = self.log_weights(distances, embedding_dim) + gumbel
         drawn = first_per_anchor(-keys, negative & (distances < self.loss_free), wanted)
-        return Pairs(
-            tf.cast(positive, distances.dtype), tf.cast(drawn, distances.dtype)
-        )
+        return Pairs(counted(positive), counted(drawn))
 
     def log_weights(self, distances: Any, embedding_dim: int) -> Any:
         """Returns −log q of each distance, with those below the cutoff raised to it."""

@@ -7,9 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.distances import label_masks
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, first_per_anchor
+from dce_tf.miners.pairs import Pairs, counted, first_per_anchor
 
 
 @MINERS.register("nearest")
@@ -27,15 +26,17 @@ class NearestNegatives:
     cutoff: float = 0.5
 
     def __call__(
-        self, distances: Any, labels: Any, embedding_dim: int, seed: Any = None
+        self,
+        distances: Any,
+        positive: Any,
+        negative: Any,
+        embedding_dim: int,
+        seed: Any = None,
     ) -> Pairs:
         """Picks pairs; see `Miner`."""
         del embedding_dim, seed
-        positive, negative = label_masks(labels)
         wanted = tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)
         chosen = first_per_anchor(
             distances, negative & (distances > self.cutoff), wanted
         )
-        return Pairs(
-            tf.cast(positive, distances.dtype), tf.cast(chosen, distances.dtype)
-        )
+        return Pairs(counted(positive), counted(chosen))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,7 +50,9 @@ class Bookkeeping(keras.callbacks.Callback):
         self.progress.step = self._trainer.step
         self.progress.history.append({"epoch": epoch, **logs})
         if best_line(self.progress.history) is self.progress.history[-1]:
-            self._checkpoints.save_best(self._trainer.model)
+            average = self._trainer.average
+            with average.in_place() if average else contextlib.nullcontext():
+                self._checkpoints.save_best(self._trainer.model)
         self._checkpoints.save(self.progress, stateful_variables(self._trainer))
         self._run.write_metrics(self.progress.history)
 
@@ -60,4 +63,5 @@ def stateful_variables(trainer: Trainer) -> Sequence[Any]:
         *trainer.model.variables,
         *trainer.loss.variables,
         *trainer.optimizer.variables,
+        *(trainer.average.variables if trainer.average else []),
     ]

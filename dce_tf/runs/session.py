@@ -6,24 +6,30 @@ import dataclasses
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
+from dce_tf.augmentation import AUGMENTATIONS
 from dce_tf.backbones import build_backbone, check_backbone
+from dce_tf.backbones.blocks import train_last_blocks
 from dce_tf.clustering import Division
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS, Splits
 from dce_tf.errors import UsageError
 from dce_tf.faiss_backend import check_installation, use_gpu
 from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.losses import LOSSES
-from dce_tf.miners import MINERS
+from dce_tf.losses import MetricLoss, Space, build_loss, check_loss
 from dce_tf.model import PRECISIONS, EmbeddingModel, set_precision
 from dce_tf.pipelines import ClusterPipelines
 from dce_tf.run_directory import RunDirectory
+from dce_tf.sampling import SAMPLERS
+from dce_tf.training.averaging import AveragedEmbedder, WeightAverage
 from dce_tf.training.display import Display
 from dce_tf.training.evaluation import Embedder, Evaluator
 from dce_tf.training.extractor import Extractor
-from dce_tf.training.optimizer import GroupedAdam, ParameterGroup
+from dce_tf.training.inheritance import inherit_masks
+from dce_tf.training.optimizer import OPTIMIZERS, ParameterGroup
+from dce_tf.training.rates import build_rates
 from dce_tf.training.recluster import Recluster
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.trainer import Trainer
@@ -47,12 +53,19 @@ def check(config: Config) -> Schedule:
     use_gpu(config.backend)
     DATASETS.check(config.dataset)
     check_backbone(config.backbone)
-    LOSSES.build(config.loss, miner=MINERS.build(config.miner))
+    check_loss(config.loss, config.miner)
+    SAMPLERS.build(config.sampler)
+    AUGMENTATIONS.build(config.augmentation)
+    OPTIMIZERS.check(config.optimizer)
+    build_rates(config.lr_schedule, config.num_epochs, config.warmup_epochs)
     return Schedule(
         num_epochs=config.num_epochs,
         full_embedding_epoch=config.full_embedding_from,
         finetune_epoch=config.finetune_from,
         recluster_every=config.recluster_every,
+        num_clusters=config.num_clusters,
+        hierarchical=config.hierarchical,
+        freeze_backbone_epochs=config.freeze_backbone_epochs,
     )
 
 
@@ -62,16 +75,23 @@ def build_model(config: Config) -> EmbeddingModel:
     Raises:
         ValueError: If the backbone cannot be had or does not take the image size.
     """
-    backbone = build_backbone(config.backbone)
-    policy = PRECISIONS[config.mixed_precision]
-    set_precision(backbone, policy)
+    backbone = build_backbone(
+        config.backbone, gradient_checkpointing=config.gradient_checkpointing
+    )
+    set_precision(backbone, PRECISIONS[config.mixed_precision])
+    train_last_blocks(backbone, config.trainable_blocks)
     model = EmbeddingModel(
         backbone,
-        DivideConquerEmbedding(config.embedding_dim, config.num_clusters),
+        DivideConquerEmbedding(
+            config.embedding_dim, config.num_clusters, parts=config.parts
+        ),
         dropout=config.dropout,
         freeze_batch_norm=config.freeze_batch_norm,
+        pooling=config.pooling,
     )
     model.build((None, config.image_size, config.image_size, 3))
+    if config.hierarchical and config.parts == "fixed_masks":
+        model.embedding.set_masks(1)
     return model
 
 
@@ -99,26 +119,27 @@ def build_session(
     display: Display,
 ) -> Session:
     """Builds the parts of a run on data that is read."""
+    _check_clusters(config, len(splits.train.class_names))
     with strategy.scope():
         model = build_model(config)
-        loss = LOSSES.build(config.loss, miner=MINERS.build(config.miner))
-        groups = [
-            ParameterGroup(
-                model.backbone.trainable_variables,
-                config.backbone_lr,
-                config.backbone_wd,
-            ),
-            ParameterGroup(
-                [*model.embedding.trainable_variables, *loss.trainable_variables],
-                config.embedding_lr,
-                config.embedding_wd,
-            ),
-        ]
+        layer = model.embedding
+        space = Space(
+            layer.units,
+            len(splits.train.class_names),
+            layer.num_learners,
+            layer.learner_units,
+            layer.part,
+        )
+        loss = build_loss(config.loss, space, config.miner)
+        groups = parameter_groups(config, model, loss)
         variables = [variable for group in groups for variable in group.variables]
-        optimizer: keras.optimizers.Optimizer = GroupedAdam(groups)
+        optimizer = OPTIMIZERS.build(
+            config.optimizer, groups=groups, clip_norm=config.clip_norm
+        )
         if config.mixed_precision == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(variables)
+        average = WeightAverage(variables, config.ema) if config.ema else None
     model.optimizer = optimizer
     trainer = Trainer(
         model,
@@ -129,11 +150,69 @@ def build_session(
         global_mining=config.mining == "global",
         jit=config.jit,
         seed=config.random_seed,
+        rates=build_rates(config.lr_schedule, config.num_epochs, config.warmup_epochs),
+        mask_penalty=config.mask_penalty if config.parts == "masks" else 0.0,
+        isolated=config.isolated_learners,
+        average=average,
+        augmentation=(
+            AUGMENTATIONS.build(config.augmentation)
+            if config.augment_on == "device"
+            else None
+        ),
     )
     extractor = build_extractor(model, config, strategy)
-    evaluator = build_evaluator(extractor, config, splits, display)
+    embedder = extractor if average is None else AveragedEmbedder(extractor, average)
+    evaluator = build_evaluator(embedder, config, splits, display)
     recluster = _recluster(config, schedule, splits, run, trainer, extractor, display)
     return Session(trainer, recluster, evaluator)
+
+
+def parameter_groups(
+    config: Config, model: EmbeddingModel, loss: MetricLoss
+) -> list[ParameterGroup]:
+    """Sorts what is trained by how it is trained."""
+    layer = model.embedding
+    learners = config.num_clusters if config.isolated_learners else 1
+    sliced = learners if layer.parts == "slices" else 1
+    masks = [] if layer.masks is None or not layer.masks.trainable else [layer.masks]
+    pool = [] if model.pool is None else model.pool.trainable_variables
+    loss_lr = config.rate_of("loss")
+    # Proxies lie in the embedding space, a row each; β does not.
+    proxies = [v for v in loss.trainable_variables if len(v.shape) == 2]
+    others = [v for v in loss.trainable_variables if len(v.shape) != 2]
+    groups = [
+        ParameterGroup(
+            model.backbone.trainable_variables, config.backbone_lr, config.backbone_wd
+        ),
+        ParameterGroup(
+            [layer.kernel, layer.bias],
+            config.embedding_lr,
+            config.embedding_wd,
+            num_parts=sliced,
+        ),
+        ParameterGroup(pool, config.embedding_lr),
+        ParameterGroup(
+            masks, config.rate_of("mask"), config.mask_wd, num_parts=learners, axis=0
+        ),
+        ParameterGroup(proxies, loss_lr, num_parts=sliced),
+        ParameterGroup(others, loss_lr),
+    ]
+    return [group for group in groups if group.variables]
+
+
+def _check_clusters(config: Config, num_classes: int) -> None:
+    if config.num_clusters <= num_classes:
+        return
+    fitting = (
+        k
+        for k in range(num_classes, 0, -1)
+        if config.parts == "masks" or config.embedding_dim % k == 0
+    )
+    raise UsageError(
+        f"--num_clusters={config.num_clusters} is more than the {num_classes} classes "
+        "of the training images, and each cluster needs two. The nearest that works is "
+        f"--num_clusters={next(fitting)}."
+    )
 
 
 def build_extractor(
@@ -182,26 +261,37 @@ def _recluster(
         batch_size=config.batch_size,
         samples_per_class=config.samples_per_class,
         seed=config.random_seed,
-        augment=config.augmentation != "none",
+        augmentation=AUGMENTATIONS.build(config.augmentation),
+        augment_on=config.augment_on,
+        sampler=SAMPLERS.build(config.sampler),
         cluster_batches=config.cluster_batches,
         num_workers=config.num_workers,
     )
 
     def extract() -> np.ndarray:
         with display.task("features for clustering", len(splits.train)) as update:
-            return extractor.features(splits.train.paths, lambda done: update(done, ""))
+            embedded = config.cluster_on == "embedding"
+            run_model = extractor.embeddings if embedded else extractor.features
+            return run_model(splits.train.paths, lambda done: update(done, ""))
 
     def deliver(division: Division, epoch: int) -> None:
-        trainer.set_data(*pipelines.build(division, epoch))
+        trainer.set_data(*pipelines.build(division, epoch), division.num_clusters)
+
+    def inherit(parents: npt.NDArray[np.int64]) -> None:
+        inherit_masks(trainer.model.embedding, trainer.optimizer, parents)
 
     return Recluster(
         splits.train.labels,
         schedule,
-        config.num_clusters,
         extract,
         deliver,
         seed=config.random_seed,
         folder=run.clusters,
+        inherit=inherit,
+        adapt_centroids=config.adapt_centroids,
+        min_classes=config.min_cluster_classes,
+        tries=config.cluster_tries,
+        balance=config.cluster_balance,
         backend=config.backend,
         num_iterations=config.kmeans_iterations,
         num_restarts=config.kmeans_restarts,

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.clustering import Division, divide, whole_division
+from dce_tf.clustering import Division, divide, split, whole_division
 from dce_tf.files import replacing
 from dce_tf.training.schedule import Schedule
 
@@ -21,51 +21,58 @@ class Recluster(keras.callbacks.Callback):
 
     At the beginning of an epoch for which the schedule asks for it, the features of all
     training images are clustered with k-means and the clusters matched to those of the
-    last division, so that each learner keeps its subject. From the finetune stage on
-    there is one cluster of everything.
+    last division, so that each learner keeps its subject. While a hierarchy grows, each
+    cluster is cut in two instead. From the finetune stage on there is one cluster of
+    everything.
 
     Args:
         labels: Class of each training image, int32 `(num_images,)`.
-        schedule: Says when.
-        num_clusters: How many clusters.
+        schedule: Says when, and how many clusters there are then.
         extract: Returns the features of all training images with the model as it is,
             float32 `(num_images, feature_dim)`.
         deliver: Called at the beginning of each epoch with the division in force and
             the epoch; builds pipelines and hands them to the trainer.
         seed: With the epoch, decides where k-means starts.
         folder: Where each division is stored, one file an epoch; None stores nothing.
-        **kmeans: Of `clustering.fit_kmeans`: backend, num_iterations, num_restarts.
+        inherit: Called when every cluster was cut in two, with the old cluster of each
+            new one, int64 `(num_clusters,)`: the children take over what the learner
+            of their parent has learned.
+        adapt_centroids: See `clustering.divide`.
+        **options: Of `clustering.divide` and `split`: min_classes, tries, balance,
+            backend, num_iterations, num_restarts.
     """
 
     def __init__(
         self,
         labels: npt.NDArray[np.int32],
         schedule: Schedule,
-        num_clusters: int,
         extract: Callable[[], npt.NDArray[np.float32]],
         deliver: Callable[[Division, int], None],
         *,
         seed: int = 0,
         folder: Path | None = None,
-        **kmeans: Any,
+        inherit: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
+        adapt_centroids: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.division: Division | None = None
         self._labels = labels
         self._schedule = schedule
-        self._num_clusters = num_clusters
         self._extract = extract
         self._deliver = deliver
         self._seed = seed
         self._folder = folder
-        self._kmeans = kmeans
+        self._inherit = inherit
+        self._adapt_centroids = adapt_centroids
+        self._options = options
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Divides if it is time, then delivers the data of the epoch."""
         logs = {} if logs is None else logs
         started = time.perf_counter()
         if not self._schedule.stage(epoch).divided:
-            division = whole_division(self._labels)
+            division = whole_division(self._labels, last=self.division)
         elif self._schedule.reclusters(epoch) or self.division is None:
             division = self.division = self._divide(epoch)
             logs.update(_summary(division))
@@ -84,17 +91,23 @@ class Recluster(keras.callbacks.Callback):
             self.division = load_division(past[-1])
 
     def _divide(self, epoch: int) -> Division:
-        features = self._extract() if self._num_clusters > 1 else None
-        if features is None:
+        wanted, last = self._schedule.clusters(epoch), self.division
+        seed = self._seed + epoch
+        if wanted == 1:
             division = whole_division(self._labels)
+        elif last is not None and last.num_clusters < wanted:
+            features = self._extract()
+            division = split(features, self._labels, last, seed=seed, **self._options)
+            self._inherit(np.arange(wanted) // 2)
         else:
             division = divide(
-                features,
+                self._extract(),
                 self._labels,
-                self._num_clusters,
-                seed=self._seed + epoch,
-                previous=self.division,
-                **self._kmeans,
+                wanted,
+                seed=seed,
+                previous=last,
+                adapt_centroids=self._adapt_centroids,
+                **self._options,
             )
         if self._folder is not None:
             save_division(division, self._folder / f"epoch-{epoch:04d}.npz")

@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dce_tf.distances import label_masks
+from dce_tf.errors import UsageError
+from dce_tf.losses import Space
 from dce_tf.losses.margin import MarginLoss
 from dce_tf.miners import MINERS
 
@@ -34,7 +37,8 @@ def test_equals_a_plain_loop(miner: str, alpha: float, beta: float) -> None:
         x = unit(np.random.default_rng(seed).normal(size=(15, 4)))
         loss = MarginLoss(alpha=alpha, beta=beta, miner=miner)
         gap = tf.maximum(2 - 2 * tf.matmul(x, x, transpose_b=True), 1e-8)
-        pairs = loss.miner(tf.sqrt(gap), tf.constant(labels), 4, tf.constant([0, seed]))
+        masks = label_masks(tf.constant(labels))
+        pairs = loss.miner(tf.sqrt(gap), *masks, 4, tf.constant([0, seed]))
         expected = by_loop(x, labels, *(part.numpy() for part in pairs), alpha, beta)
         got = loss(x, labels, seed=tf.constant([0, seed]))
         assert float(got) == pytest.approx(expected, rel=1e-4)
@@ -63,3 +67,47 @@ def test_active_terms_of_both_kinds_are_counted() -> None:
 def test_no_active_pair_gives_zero() -> None:
     x = np.array([[1, 0], [1, 0], [-1, 0], [-1, 0]], np.float32)
     assert float(MarginLoss(miner="all")(x, [0, 0, 1, 1])) == 0
+
+
+@pytest.mark.parametrize("nu", [0.0, 0.3])
+def test_boundary_of_each_class_equals_a_plain_loop(nu: float) -> None:
+    labels = np.repeat(np.arange(3), 4).astype(np.int32)
+    x = unit(np.random.default_rng(3).normal(size=(12, 4)))
+    betas = np.array([0.8, 1.1, 1.4], np.float32)
+    loss = MarginLoss(learn_beta="class", nu=nu, miner="all", space=Space(4, 3))
+    loss.beta.assign(betas)
+    total, active = 0.0, 0
+    for a in range(12):
+        for b in range(12):
+            gap = np.linalg.norm(x[a] - x[b]) - betas[labels[a]]
+            term = (gap if labels[a] == labels[b] else -gap) + 0.2
+            if a != b and term > 0:
+                total += term
+                active += 1
+    expected = total / active + nu * np.mean(betas[labels])
+    assert float(loss(x, labels)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("one", ()), ("class", (3,))])
+def test_learned_boundary_moves_and_nu_lowers_it(kind: str, shape: tuple) -> None:
+    labels = np.repeat(np.arange(3), 4).astype(np.int32)
+    x = unit(np.random.default_rng(3).normal(size=(12, 4)))
+    gradients = []
+    for nu in (0.0, 0.5):
+        loss = MarginLoss(learn_beta=kind, nu=nu, miner="all", space=Space(4, 3))
+        (beta,) = loss.trainable_variables
+        assert tuple(beta.shape) == shape
+        with tf.GradientTape() as tape:
+            value = loss(x, labels)
+        gradients.append(tf.convert_to_tensor(tape.gradient(value, beta)).numpy())
+    assert np.all(gradients[0] != 0)
+    assert np.sum(gradients[1] - gradients[0]) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_fixed_boundary_is_no_variable() -> None:
+    assert MarginLoss().trainable_variables == []
+
+
+def test_a_boundary_a_class_needs_the_classes() -> None:
+    with pytest.raises(UsageError, match="number of classes"):
+        MarginLoss(learn_beta="class")

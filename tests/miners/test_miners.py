@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf.distances import pairwise_distances
+from dce_tf.distances import label_masks, pairwise_distances
+from dce_tf.errors import UsageError
 from dce_tf.miners import MINERS
 from dce_tf.miners.distance_weighted import DistanceWeighted
 
@@ -16,7 +17,10 @@ def distances(seed: int, dim: int = 8) -> np.ndarray:
 
 def mine(name: str, given: np.ndarray, labels: np.ndarray = LABELS, seed: int = 0):
     pairs = MINERS.build(name)(
-        tf.constant(given), tf.constant(labels), 8, tf.constant([seed, 0])
+        tf.constant(given),
+        *label_masks(tf.constant(labels)),
+        8,
+        tf.constant([seed, 0]),
     )
     return pairs.positive.numpy(), pairs.negative.numpy()
 
@@ -48,6 +52,86 @@ def test_all_takes_every_pair_once() -> None:
     same = LABELS[:, None] == LABELS
     np.testing.assert_array_equal(positive, same & ~np.eye(len(LABELS), dtype=bool))
     np.testing.assert_array_equal(negative, ~same)
+
+
+def pairs_of(anchor: int) -> tuple[list[int], list[int]]:
+    others = [o for o in range(len(LABELS)) if o != anchor]
+    own = [o for o in others if LABELS[o] == LABELS[anchor]]
+    return own, [o for o in others if LABELS[o] != LABELS[anchor]]
+
+
+def hard(d, own, rest):
+    return [max(own, key=d.__getitem__)], [min(rest, key=d.__getitem__)]
+
+
+def semi_hard(d, own, rest):
+    return own, [n for n in rest if any(0 < d[n] - d[p] < 0.2 for p in own)]
+
+
+def easy_positive(d, own, rest, negatives="semi_hard"):
+    nearest = min(own, key=d.__getitem__)
+    if negatives == "all":
+        return [nearest], rest
+    behind = [n for n in rest if d[n] > d[nearest]]
+    chosen = behind if negatives == "semi_hard" and behind else rest
+    return [nearest], [min(chosen, key=d.__getitem__)]
+
+
+def multi_similarity(d, own, rest):
+    s = 1 - d**2 / 2
+    least, most = min(s[p] for p in own), max(s[n] for n in rest)
+    return (
+        [p for p in own if s[p] - 0.1 < most],
+        [n for n in rest if s[n] + 0.1 > least],
+    )
+
+
+CHOOSE = {
+    "hard": hard,
+    "semi_hard": semi_hard,
+    "easy_positive": easy_positive,
+    "easy_positive(negatives=hard)": lambda *a: easy_positive(*a, negatives="hard"),
+    "easy_positive(negatives=all)": lambda *a: easy_positive(*a, negatives="all"),
+    "multi_similarity": multi_similarity,
+}
+
+
+@pytest.mark.parametrize("dim", [3, 8])
+@pytest.mark.parametrize("spec", CHOOSE)
+def test_chooses_as_a_plain_loop(spec: str, dim: int) -> None:
+    for seed in range(5):
+        given = distances(seed, dim)
+        expected = np.zeros((2, *given.shape))
+        for anchor in range(len(LABELS)):
+            chosen = CHOOSE[spec](given[anchor], *pairs_of(anchor))
+            for mask, others in zip(expected, chosen, strict=True):
+                mask[anchor, others] = 1
+        np.testing.assert_array_equal(mine(spec, given), expected)
+
+
+def test_semi_hard_looks_only_within_its_margin() -> None:
+    given = np.zeros((4, 4), np.float32)
+    given[0] = [0, 0.5, 0.6, 0.8]
+    labels = np.array([0, 0, 1, 2], np.int32)
+    assert mine("semi_hard(margin=0.2)", given, labels)[1][0].tolist() == [0, 0, 1, 0]
+    assert mine("semi_hard(margin=0.4)", given, labels)[1][0].tolist() == [0, 0, 1, 1]
+    assert mine("semi_hard(margin=0.05)", given, labels)[1][0].tolist() == [0] * 4
+
+
+def test_easy_positive_refuses_other_negatives() -> None:
+    with pytest.raises(UsageError, match="semi_hard, hard, all"):
+        MINERS.build("easy_positive(negatives=soft)")
+
+
+@pytest.mark.parametrize("name", list(MINERS))
+def test_every_miner_takes_others_than_the_anchors(name: str) -> None:
+    x = np.random.default_rng(0).normal(size=(9, 4))
+    given = np.linalg.norm(x[:3, None] - x[None, 3:], axis=2).astype(np.float32) / 4
+    same = np.array([0, 1, 2])[:, None] == np.array([0, 0, 1, 1, 3, 3])
+    pairs = MINERS.build(name)(tf.constant(given), same, ~same, 4, tf.constant([0, 0]))
+    assert pairs.positive.shape == pairs.negative.shape == (3, 6)
+    assert not np.any(pairs.positive.numpy()[~same])
+    assert not np.any(pairs.negative.numpy()[same])
 
 
 def nearest_by_loop(given: np.ndarray, cutoff: float) -> np.ndarray:

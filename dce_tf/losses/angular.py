@@ -1,0 +1,52 @@
+"""Angular loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from dce_tf.errors import UsageError
+from dce_tf.losses import LOSSES
+from dce_tf.losses.base import log_sum_exp, mean_where
+from dce_tf.losses.pairs import Compared, PairLoss
+from dce_tf.miners import Miner
+
+
+@LOSSES.register("angular")
+class AngularLoss(PairLoss):
+    """Limits the angle at the negative of a triplet, whatever its size.
+
+    log(1 + Σ_n exp(4 tan²α (a + p)ᵀn − 2 (1 + tan²α) aᵀp)), averaged over positive
+    pairs (Wang et al., ICCV 2017, equation 6). Memory grows with the cube of the batch.
+
+    Args:
+        angle: α in degrees, 0 to 90.
+        miner: Picks the pairs: a miner or the name of one.
+
+    Call arguments and result: see `MetricLoss`.
+
+    Raises:
+        UsageError: If the angle is out of range.
+    """
+
+    def __init__(self, angle: float = 40.0, miner: Miner | str = "all") -> None:
+        super().__init__(miner, name="angular_loss")
+        if not 0 < angle < 90:
+            raise UsageError(f"angular(angle={angle}): expected degrees, 0 to 90.")
+        self.squared_tangent = math.tan(math.radians(angle)) ** 2
+
+    def combine(self, compared: Compared) -> Any:
+        num_others = tf.shape(compared.others)[0]
+        # Of anchor a, other p and other n: (a + p)ᵀn.
+        among_others = tf.matmul(compared.others, compared.others, transpose_b=True)
+        sums = compared.similarity[:, tf.newaxis, :] + among_others
+        pair = compared.similarity[:, :, tf.newaxis]
+        terms = 4 * self.squared_tangent * sums - 2 * (1 + self.squared_tangent) * pair
+        negatives = tf.repeat(compared.negative, num_others, axis=0)
+        flat = tf.reshape(terms, (-1, num_others))
+        losses = tf.reshape(
+            log_sum_exp(flat, negatives, one=True), tf.shape(compared.similarity)
+        )
+        return mean_where(losses, compared.positive)

@@ -1,0 +1,35 @@
+"""Normalised softmax loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dce_tf.losses import LOSSES
+from dce_tf.losses.base import Space, check_positive
+from dce_tf.losses.proxies import ProxyLoss, cross_entropy
+
+
+@LOSSES.register("normalized_softmax")
+class NormalizedSoftmaxLoss(ProxyLoss):
+    """Classifies by cosine similarity to a proxy of each class.
+
+    Cross-entropy of cos(x, p_c)/τ (Zhai and Wu, BMVC 2019, equation 3).
+
+    Args:
+        space: The embedding space, and how many classes there are.
+        temperature: τ.
+
+    Call arguments and result: see `MetricLoss`.
+    """
+
+    def __init__(self, space: Space, temperature: float = 0.05) -> None:
+        super().__init__(space, name="normalized_softmax_loss")
+        check_positive("normalized_softmax", temperature=temperature)
+        self.temperature = temperature
+
+    def call(
+        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+    ) -> Any:
+        del seed
+        logits = self.similarities(embedding, learner) / self.temperature
+        return cross_entropy(logits, labels)

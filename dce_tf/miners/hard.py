@@ -1,0 +1,36 @@
+"""Hard mining: the worst pair of each kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from dce_tf.miners import MINERS
+from dce_tf.miners.pairs import Pairs, counted, extreme
+
+
+@MINERS.register("hard")
+@dataclasses.dataclass(frozen=True)
+class HardPairs:
+    """Takes the farthest positive and the nearest negative of each anchor.
+
+    Of several equally far, all are taken ("batch hard": Hermans et al., "In defense of
+    the triplet loss", 2017, section 2).
+    """
+
+    def __call__(
+        self,
+        distances: Any,
+        positive: Any,
+        negative: Any,
+        embedding_dim: int,
+        seed: Any = None,
+    ) -> Pairs:
+        """Picks pairs; see `Miner`."""
+        del embedding_dim, seed
+        farthest = extreme(distances, positive, largest=True)
+        nearest = extreme(distances, negative, largest=False)
+        return Pairs(
+            counted(positive & (distances >= farthest)),
+            counted(negative & (distances <= nearest)),
+        )

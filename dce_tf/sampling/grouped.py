@@ -1,0 +1,96 @@
+"""Batches with harder negatives: part of the classes come out of one group."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from dce_tf.errors import UsageError
+from dce_tf.sampling import SAMPLERS
+from dce_tf.sampling.class_balanced import ClassPool, count_places
+
+Rows = npt.NDArray[np.int64]
+
+_BY = ("cluster", "super_class")
+
+
+@SAMPLERS.register("grouped")
+@dataclasses.dataclass(frozen=True)
+class Grouped:
+    """Draws some of a batch's classes out of one group, the others out of all.
+
+    A class belongs to the group that most of its images are in.
+
+    Args:
+        by: Group by `"cluster"`, those of the last division, or by `"super_class"`,
+            where the data set has them.
+        share: How many of the classes come out of one group, 0 to 1.
+
+    Raises:
+        UsageError: If an option is out of range.
+    """
+
+    by: str = "cluster"
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.by not in _BY:
+            raise UsageError(
+                f"grouped(by={self.by!r}): expected one of {', '.join(_BY)}."
+            )
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"grouped(share={self.share}): expected 0 to 1.")
+
+    def __call__(
+        self,
+        labels: npt.NDArray[np.int32],
+        rows: Rows,
+        *,
+        batch_size: int,
+        samples_per_class: int,
+        steps: int,
+        rng: np.random.Generator,
+        groups: npt.NDArray[np.int32] | None = None,
+        super_classes: npt.NDArray[np.int32] | None = None,
+    ) -> Rows:
+        """Draws batches; see `Sampler`."""
+        if self.by == "super_class" and super_classes is None:
+            raise UsageError(
+                "--sampler='grouped(by=super_class)': this data set has no super-"
+                "classes. Use grouped(by=cluster), or add a column super_class to the "
+                "CSV index."
+            )
+        pool = ClassPool.of(labels, rows)
+        places = count_places(batch_size, samples_per_class)
+        given = groups if self.by == "cluster" else super_classes
+        kinds = np.zeros(len(pool), np.int64)
+        if given is not None:
+            kinds = _groups_of_classes(pool, given)
+        classes = [self._draw_classes(kinds, places, rng) for _ in range(steps)]
+        drawn = pool.draw(np.concatenate(classes), samples_per_class, rng)
+        return drawn.reshape(steps, batch_size)
+
+    def _draw_classes(
+        self, kinds: npt.NDArray[np.int64], places: int, rng: np.random.Generator
+    ) -> Rows:
+        # A group is drawn as often as it has classes.
+        alike = np.flatnonzero(kinds == rng.choice(kinds))
+        alike = rng.permutation(alike)[: round(self.share * places)]
+        others = np.setdiff1d(np.arange(len(kinds)), alike)
+        rest = rng.permutation(others)[: places - len(alike)]
+        chosen = np.concatenate([alike, rest])
+        repeats = np.resize(rng.permutation(chosen), places - len(chosen))
+        return rng.permutation(np.concatenate([chosen, repeats]))
+
+
+def _groups_of_classes(
+    pool: ClassPool, groups: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    """Returns the group that most images of each class are in."""
+    most = []
+    for first, count in zip(pool.first, pool.counts, strict=True):
+        own = groups[pool.sorted_rows[first : first + count]]
+        most.append(np.bincount(own[own >= 0], minlength=1).argmax())
+    return np.asarray(most, np.int64)

@@ -1,0 +1,109 @@
+"""How the learning rates change over a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from dce_tf.errors import UsageError
+from dce_tf.registry import Registry
+
+Rate = Callable[[Any], Any]
+RATES: Registry[Rate] = Registry("learning-rate schedule", context=("num_epochs",))
+
+
+@RATES.register("constant")
+def constant() -> Rate:
+    """Builds a rate that stays."""
+    return lambda progress: tf.ones_like(progress)
+
+
+@RATES.register("cosine")
+def cosine(num_epochs: int, final: float = 0.0) -> Rate:
+    """Builds a rate that falls along half a cosine (Loshchilov and Hutter, 2017).
+
+    Args:
+        num_epochs: Epochs of the run.
+        final: The factor at its end.
+    """
+
+    def rate(progress: Any) -> Any:
+        wave = (1 + tf.cos(math.pi * tf.minimum(progress / num_epochs, 1.0))) / 2
+        return final + (1 - final) * wave
+
+    return rate
+
+
+@RATES.register("step")
+def step(epochs: Sequence[float], factor: float = 0.1) -> Rate:
+    """Builds a rate that is multiplied by a factor at some epochs.
+
+    Args:
+        epochs: When.
+        factor: By what.
+    """
+    whens = (epochs,) if isinstance(epochs, int | float) else tuple(epochs)
+
+    def rate(progress: Any) -> Any:
+        passed = tf.reduce_sum(
+            tf.cast(progress >= tf.constant(whens, tf.float32), tf.float32)
+        )
+        return factor**passed
+
+    return rate
+
+
+@dataclasses.dataclass(frozen=True)
+class RateSchedule:
+    """The factor on all learning rates at each step.
+
+    Attributes:
+        rate: From epochs done, with their fraction, to the factor.
+        warmup_epochs: Over these it rises from 0 in a straight line.
+    """
+
+    rate: Rate
+    warmup_epochs: float = 0.0
+
+    def __call__(self, progress: Any) -> Any:
+        """Returns the factor.
+
+        Args:
+            progress: float32 scalar tensor: epochs done at the end of the step.
+        """
+        factor = self.rate(progress)
+        if self.warmup_epochs:
+            factor *= tf.minimum(progress / self.warmup_epochs, 1.0)
+        return factor
+
+
+def build_rates(
+    spec: str, num_epochs: int, warmup_epochs: float
+) -> RateSchedule | None:
+    """Builds the schedule that `spec` names; None where the rates never change.
+
+    Args:
+        spec: Such as `"cosine"` or `"step(epochs=(60, 120), factor=0.1)"`.
+        num_epochs: Epochs of the run.
+        warmup_epochs: Epochs over which the rates rise from 0.
+
+    Raises:
+        UsageError: If the name or an option is unknown, or the warm-up is longer than
+            the run.
+    """
+    name, options = RATES.check(spec)
+    if name == "step" and "epochs" not in options:
+        raise UsageError("step needs its epochs, such as 'step(epochs=(60, 120))'.")
+    if warmup_epochs > num_epochs:
+        raise UsageError(
+            f"--warmup_epochs={warmup_epochs} is longer than the run. Use at most "
+            f"--num_epochs={num_epochs}."
+        )
+    rate = RATES.build(spec, num_epochs=num_epochs)
+    if name == "constant" and not warmup_epochs:
+        return None
+    return RateSchedule(rate, warmup_epochs)

@@ -1,0 +1,340 @@
+"""Every loss once more, as the papers' sums in plain loops over NumPy numbers.
+
+Each takes embeddings of unit length, labels, and the proxies where there are some, and
+has the default options of the loss of its name. Pairs are all pairs.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+Oracle = Callable[..., float]
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    return math.sqrt(max(float(np.sum((a - b) ** 2)), 1e-8))
+
+
+def positives(labels: np.ndarray, a: int) -> list[int]:
+    return [i for i in range(len(labels)) if i != a and labels[i] == labels[a]]
+
+
+def negatives(labels: np.ndarray, a: int) -> list[int]:
+    return [i for i in range(len(labels)) if labels[i] != labels[a]]
+
+
+def mean(terms: list[float]) -> float:
+    return sum(terms) / len(terms) if terms else 0.0
+
+
+def log_one_plus(terms: list[float]) -> float:
+    return math.log(1 + sum(math.exp(term) for term in terms))
+
+
+def softplus(x: float) -> float:
+    return max(x, 0) + math.log1p(math.exp(-abs(x)))
+
+
+def contrastive(x, labels) -> float:
+    pull, push = [], []
+    for a in range(len(x)):
+        pull += [distance(x[a], x[p]) ** 2 for p in positives(labels, a)]
+        gaps = [1.0 - distance(x[a], x[n]) for n in negatives(labels, a)]
+        push += [gap**2 for gap in gaps if gap > 0]
+    return mean(pull) + mean(push)
+
+
+def triplet_all(x, labels) -> float:
+    terms = []
+    for a in range(len(x)):
+        for p in positives(labels, a):
+            for n in negatives(labels, a):
+                cost = distance(x[a], x[p]) - distance(x[a], x[n]) + 0.2
+                terms += [cost] if cost > 0 else []
+    return mean(terms)
+
+
+def triplet(x, labels) -> float:
+    terms = []
+    for a in range(len(x)):
+        for p in positives(labels, a):
+            near = distance(x[a], x[p])
+            others = [distance(x[a], x[n]) for n in negatives(labels, a)]
+            if others:
+                behind = [d for d in others if d > near]
+                terms.append(
+                    max(near - (min(behind) if behind else max(others)) + 0.2, 0)
+                )
+    return mean(terms)
+
+
+def hardest(x, labels) -> list[float]:
+    gaps = []
+    for a in range(len(x)):
+        near = [distance(x[a], x[p]) for p in positives(labels, a)]
+        far = [distance(x[a], x[n]) for n in negatives(labels, a)]
+        gaps += [max(near) - min(far)] if near and far else []
+    return gaps
+
+
+def triplet_hard(x, labels) -> float:
+    return mean([max(gap + 0.2, 0) for gap in hardest(x, labels)])
+
+
+def triplet_soft(x, labels) -> float:
+    return mean([softplus(gap) for gap in hardest(x, labels)])
+
+
+def n_pairs(x, labels) -> float:
+    # The images of a class are anchor and positive by turns.
+    anchors, partners = [], []
+    for label in sorted(set(labels.tolist())):
+        members = [i for i in range(len(x)) if labels[i] == label]
+        count = len(members) // 2 * 2
+        anchors += members[:count:2]
+        partners += members[1:count:2]
+    terms = []
+    for a in anchors:
+        total = sum(math.exp(16 * float(x[a] @ x[p])) for p in partners)
+        own = [p for p in partners if labels[p] == labels[a]]
+        terms.append(mean([math.log(total) - 16 * float(x[a] @ x[p]) for p in own]))
+    return mean(terms)
+
+
+def lifted_structure(x, labels) -> float:
+    terms = []
+    for i in range(len(x)):
+        for j in positives(labels, i):
+            pushed = sum(
+                math.exp(1 - distance(x[own], x[n]))
+                for own in (i, j)
+                for n in negatives(labels, own)
+            )
+            cost = math.log(pushed) + distance(x[i], x[j]) if pushed else 0.0
+            terms.append(max(cost, 0) ** 2)
+    return mean(terms) / 2
+
+
+def angular(x, labels) -> float:
+    squared = math.tan(math.radians(40)) ** 2
+    terms = []
+    for a in range(len(x)):
+        for p in positives(labels, a):
+            terms.append(
+                log_one_plus(
+                    [
+                        4 * squared * float((x[a] + x[p]) @ x[n])
+                        - 2 * (1 + squared) * float(x[a] @ x[p])
+                        for n in negatives(labels, a)
+                    ]
+                )
+            )
+    return mean(terms)
+
+
+def multi_similarity(x, labels) -> float:
+    terms = []
+    for a in range(len(x)):
+        pull = [-2 * (float(x[a] @ x[p]) - 0.5) for p in positives(labels, a)]
+        push = [50 * (float(x[a] @ x[n]) - 0.5) for n in negatives(labels, a)]
+        terms.append(log_one_plus(pull) / 2 + log_one_plus(push) / 50)
+    return mean(terms)
+
+
+def circle(x, labels) -> float:
+    m, gamma, terms = 0.4, 80, []
+    for a in range(len(x)):
+        near, far = positives(labels, a), negatives(labels, a)
+        if not near or not far:
+            continue
+        pull = push = 0.0
+        for p in near:
+            s = float(x[a] @ x[p])
+            pull += math.exp(-gamma * max(1 + m - s, 0) * (s - 1 + m))
+        for n in far:
+            s = float(x[a] @ x[n])
+            push += math.exp(gamma * max(s + m, 0) * (s - m))
+        terms.append(math.log(1 + pull * push))
+    return mean(terms)
+
+
+def supcon(x, labels) -> float:
+    terms = []
+    for a in range(len(x)):
+        others = [math.exp(float(x[a] @ x[o]) / 0.1) for o in range(len(x)) if o != a]
+        own = [float(x[a] @ x[p]) / 0.1 for p in positives(labels, a)]
+        terms += [mean([math.log(sum(others)) - s for s in own])] if own else []
+    return mean(terms)
+
+
+def nt_xent(x, labels) -> float:
+    terms = []
+    for a in range(len(x)):
+        rest = sum(math.exp(float(x[a] @ x[n]) / 0.07) for n in negatives(labels, a))
+        for p in positives(labels, a):
+            own = math.exp(float(x[a] @ x[p]) / 0.07)
+            terms.append(-math.log(own / (own + rest)))
+    return mean(terms)
+
+
+def snr(x, labels) -> float:
+    pull, push = [], []
+    for a in range(len(x)):
+        signal = float(np.var(x[a]))
+        for p in positives(labels, a):
+            gap = float(np.var(x[a] - x[p])) / signal - 0.01
+            pull += [gap] if gap > 0 else []
+        for n in negatives(labels, a):
+            gap = 0.2 - float(np.var(x[a] - x[n])) / signal
+            push += [gap] if gap > 0 else []
+    return mean(pull) + mean(push) + 0.1 * mean([abs(float(np.sum(v))) for v in x])
+
+
+def fastap(x, labels) -> float:
+    width, terms = 0.4, []
+    for a in range(len(x)):
+        own, others = positives(labels, a), negatives(labels, a)
+        if not own:
+            continue
+
+        def share(o: int, b: int, a: int = a) -> float:
+            square = 2 - 2 * float(x[a] @ x[o])
+            return max(0.0, 1 - abs(square - b * width) / width)
+
+        precision = 0.0
+        for b in range(11):
+            here = sum(share(p, b) for p in own)
+            hits = sum(share(p, c) for p in own for c in range(b + 1))
+            seen = hits + sum(share(n, c) for n in others for c in range(b + 1))
+            precision += here * hits / seen if seen > 1e-6 else 0.0
+        terms.append(1 - precision / len(own))
+    return mean(terms)
+
+
+def recall_at_k(x, labels) -> float:
+    def sigmoid(value: float) -> float:
+        return 0.5 * (1 + math.tanh(value / 2))
+
+    terms = []
+    for q in range(len(x)):
+        own, s = positives(labels, q), x @ x[q]
+        ranks = [
+            1
+            + sum(
+                sigmoid((s[z] - s[p]) / 0.01) for z in range(len(x)) if z not in (q, p)
+            )
+            for p in own
+        ]
+        if own:
+            terms.append(
+                mean(
+                    [
+                        1 - sum(sigmoid(k - r) for r in ranks) / min(k, len(own))
+                        for k in (1, 2, 4, 8, 16)
+                    ]
+                )
+            )
+    return mean(terms)
+
+
+def cross_entropy(logits: np.ndarray, label: int) -> float:
+    top = float(logits.max())
+    return top + math.log(sum(math.exp(z - top) for z in logits)) - float(logits[label])
+
+
+def normalized_softmax(x, labels, proxies) -> float:
+    return mean(
+        [cross_entropy(proxies @ v / 0.05, y) for v, y in zip(x, labels, strict=True)]
+    )
+
+
+def arcface(x, labels, proxies) -> float:
+    terms = []
+    for v, y in zip(x, labels, strict=True):
+        cosines = proxies @ v
+        angle = math.acos(min(1.0, max(-1.0, float(cosines[y]))))
+        moved = math.cos(angle + 0.5)
+        if angle > math.pi - 0.5:
+            moved = math.cos(angle) - 0.5 * math.sin(0.5)
+        cosines[y] = moved
+        terms.append(cross_entropy(64 * cosines, y))
+    return mean(terms)
+
+
+def cosface(x, labels, proxies) -> float:
+    terms = []
+    for v, y in zip(x, labels, strict=True):
+        cosines = proxies @ v
+        cosines[y] -= 0.35
+        terms.append(cross_entropy(64 * cosines, y))
+    return mean(terms)
+
+
+def proxy_nca(x, labels, proxies) -> float:
+    terms = []
+    for v, y in zip(x, labels, strict=True):
+        squares = np.array([np.sum((v - p) ** 2) for p in proxies])
+        terms.append(cross_entropy(-9 * squares, y))
+    return mean(terms)
+
+
+def proxy_anchor(x, labels, proxies) -> float:
+    pull, push = [], []
+    for c, p in enumerate(proxies):
+        own = [
+            -32 * (float(v @ p) - 0.1) for v, y in zip(x, labels, strict=True) if y == c
+        ]
+        rest = [
+            32 * (float(v @ p) + 0.1) for v, y in zip(x, labels, strict=True) if y != c
+        ]
+        pull += [log_one_plus(own)] if own else []
+        push.append(log_one_plus(rest))
+    return mean(pull) + mean(push)
+
+
+def soft_triple(x, labels, proxies) -> float:
+    centers = proxies.reshape(-1, 10, x.shape[1])
+    terms = []
+    for v, y in zip(x, labels, strict=True):
+        similarity = []
+        for own in centers:
+            s = own @ v
+            weights = np.exp((s - s.max()) / 0.1)
+            similarity.append(float(weights @ s / weights.sum()))
+        logits = np.array(similarity)
+        logits[y] -= 0.01
+        terms.append(cross_entropy(20 * logits, y))
+    gaps = [
+        math.sqrt(max(2 - 2 * float(own[j] @ own[k]), 1e-10))
+        for own in centers
+        for j in range(10)
+        for k in range(10)
+        if j != k
+    ]
+    return mean(terms) + 0.2 * mean(gaps)
+
+
+ORACLES: dict[str, Oracle] = {
+    "contrastive(miner=all)": contrastive,
+    "triplet(kind=all)": triplet_all,
+    "triplet": triplet,
+    "triplet(kind=hard)": triplet_hard,
+    "triplet(kind=hard, soft=True)": triplet_soft,
+    "n_pairs": n_pairs,
+    "lifted_structure": lifted_structure,
+    "angular": angular,
+    "multi_similarity(miner=all)": multi_similarity,
+    "circle": circle,
+    "supcon": supcon,
+    "nt_xent": nt_xent,
+    "snr": snr,
+    "fastap": fastap,
+    "recall_at_k": recall_at_k,
+    "normalized_softmax": normalized_softmax,
+    "arcface": arcface,
+    "cosface": cosface,
+    "proxy_nca": proxy_nca,
+    "proxy_anchor": proxy_anchor,
+    "soft_triple": soft_triple,
+}
