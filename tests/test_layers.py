@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf.layers import DivideConquerEmbedding
+from dce_tf.layers import DivideConquerEmbedding, GeneralizedMeanPooling
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(5, 12)).astype(np.float32)
@@ -110,3 +110,151 @@ def test_mixed_precision_keeps_unit_length_in_float32() -> None:
 def test_learners_must_be_equal(units: int, learners: int) -> None:
     with pytest.raises(ValueError, match=f"units={units}, num_learners={learners}"):
         DivideConquerEmbedding(units, num_learners=learners)
+
+
+def projected(layer: DivideConquerEmbedding) -> np.ndarray:
+    kernel, bias = layer.get_weights()[:2]
+    return FEATURES @ kernel + bias
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def masked() -> DivideConquerEmbedding:
+    layer = DivideConquerEmbedding(6, num_learners=4, parts="masks")
+    layer.build((None, 12))
+    return layer
+
+
+def test_masks_begin_as_the_whole_embedding(masked: DivideConquerEmbedding) -> None:
+    whole = unit(projected(masked))
+    np.testing.assert_allclose(masked(FEATURES), whole, atol=1e-6)
+    for learner in range(4):
+        part = masked(FEATURES, learner=tf.constant(learner))
+        np.testing.assert_allclose(part, whole, atol=1e-6)
+
+
+def test_mask_weighs_the_components_of_its_learner(
+    masked: DivideConquerEmbedding,
+) -> None:
+    masks = RNG.normal(size=(4, 6)).astype(np.float32)
+    masks[:, 0] = 0.5
+    masked.masks.assign(masks)
+    for learner in range(4):
+        expected = unit(np.maximum(masks[learner], 0) * projected(masked))
+        part = masked(FEATURES, learner=tf.constant(learner))
+        np.testing.assert_allclose(part, expected, atol=1e-6)
+    np.testing.assert_allclose(masked(FEATURES), unit(projected(masked)), atol=1e-6)
+
+
+def test_gradient_reaches_only_the_learners_mask(
+    masked: DivideConquerEmbedding,
+) -> None:
+    with tf.GradientTape() as tape:
+        part = masked(FEATURES, learner=tf.constant(2))
+        loss = tf.reduce_sum(part * tf.range(6.0))
+    gradient = tf.convert_to_tensor(tape.gradient(loss, masked.masks)).numpy()
+    assert np.any(gradient[2])
+    assert not np.any(gradient[[0, 1, 3]])
+
+
+def penalty_by_loop(masks: np.ndarray) -> float:
+    rows = [np.maximum(mask, 0) for mask in masks]
+    cosines = [
+        a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
+        for i, a in enumerate(rows)
+        for j, b in enumerate(rows)
+        if i != j
+    ]
+    return float(np.mean(cosines)) if cosines else 0.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_mask_penalty_is_the_mean_cosine_of_pairs(
+    masked: DivideConquerEmbedding, count: int
+) -> None:
+    masks = RNG.normal(0.3, 1, size=(4, 6)).astype(np.float32)
+    masked.masks.assign(masks)
+    expected = penalty_by_loop(masks[:count])
+    assert float(masked.mask_penalty(count)) == pytest.approx(expected, abs=1e-5)
+    if count == 4:
+        assert float(masked.mask_penalty()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_mask_penalty_can_move_one_mask_only(masked: DivideConquerEmbedding) -> None:
+    masked.masks.assign(RNG.uniform(0.1, 1, size=(4, 6)))
+    with tf.GradientTape() as tape:
+        penalty = masked.mask_penalty(4, learner=tf.constant(1))
+    gradient = tape.gradient(penalty, masked.masks).numpy()
+    assert np.any(gradient[1])
+    assert not np.any(gradient[[0, 2, 3]])
+    with tf.GradientTape() as tape:
+        same = masked.mask_penalty(4)
+    assert float(same) == pytest.approx(float(penalty), abs=1e-6)
+    assert np.any(tape.gradient(same, masked.masks).numpy()[0])
+
+
+def test_slices_have_no_mask_penalty(layer: DivideConquerEmbedding) -> None:
+    with pytest.raises(ValueError, match="needs parts='masks'"):
+        layer.mask_penalty()
+
+
+def test_fixed_masks_are_slices_that_do_not_train() -> None:
+    layer = DivideConquerEmbedding(6, num_learners=3, parts="fixed_masks")
+    layer.build((None, 12))
+    assert len(layer.trainable_variables) == 2
+    part = layer(FEATURES, learner=tf.constant(1)).numpy()
+    expected = np.zeros((5, 6))
+    expected[:, 2:4] = unit(projected(layer)[:, 2:4])
+    np.testing.assert_allclose(part, expected, atol=1e-6)
+
+
+def test_fixed_masks_halve_as_the_division_grows() -> None:
+    layer = DivideConquerEmbedding(8, num_learners=4, parts="fixed_masks")
+    layer.build((None, 12))
+    for count in (1, 2, 4):
+        layer.set_masks(count)
+        masks = layer.masks.numpy()
+        owners = masks[:count].argmax(axis=0)
+        np.testing.assert_array_equal(owners, np.arange(8) // (8 // count))
+        np.testing.assert_array_equal(masks[:count].sum(axis=0), 1)
+
+
+def test_layer_with_masks_is_saved(tmp_path, masked: DivideConquerEmbedding) -> None:
+    masked.masks.assign(RNG.normal(size=(4, 6)))
+    inputs = keras.Input((12,))
+    keras.Model(inputs, masked(inputs)).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras").layers[-1]
+    np.testing.assert_array_equal(loaded.masks, masked.masks)
+    learner = tf.constant(3)
+    np.testing.assert_array_equal(
+        loaded(FEATURES, learner=learner), masked(FEATURES, learner=learner)
+    )
+
+
+def test_unknown_parts_are_refused() -> None:
+    with pytest.raises(ValueError, match="slices, masks, fixed_masks"):
+        DivideConquerEmbedding(8, 2, parts="mask")
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0, 7.5])
+def test_generalised_mean_is_a_power_mean(p: float) -> None:
+    maps = np.random.default_rng(0).uniform(0, 9, (2, 3, 4, 5)).astype(np.float32)
+    expected = np.mean(maps.astype(float) ** p, axis=(1, 2)) ** (1 / p)
+    np.testing.assert_allclose(GeneralizedMeanPooling(p)(maps), expected, rtol=1e-4)
+
+
+def test_generalised_mean_is_finite_at_zero_and_at_large_values() -> None:
+    maps = np.zeros((2, 3, 3, 4), np.float32)
+    maps[1] = 1e20
+    pool = GeneralizedMeanPooling()
+    watched = tf.constant(maps)
+    with tf.GradientTape() as tape:
+        tape.watch(watched)
+        pooled = pool(watched)
+        total = tf.reduce_sum(pooled)
+    np.testing.assert_allclose(pooled[1], 1e20, rtol=1e-4)
+    for gradient in tape.gradient(total, [watched, pool.p]):
+        assert np.all(np.isfinite(gradient))

@@ -119,22 +119,28 @@ class _Grouped(keras.optimizers.Optimizer):
         moving = group.moving(gradient)
         steps = self._state.steps[index]
         self.assign_add(steps, ops.cast(moving, steps.dtype))
-        rate = rate * group.spread(self._correction(steps), variable)
+        correction = group.spread(self._correction(steps), variable)
         chosen = group.spread(moving, variable)
         changing = [variable, *self._state.slots.get(index, [])]
-        before = [ops.convert_to_tensor(each) for each in changing]
-        self._move(gradient, variable, rate, group)
+        # Keras' own `convert_to_tensor` would return the variable, not its value.
+        before = [tf.convert_to_tensor(each) for each in changing]
+        self._move(gradient, variable, rate, group, correction)
         for each, old in zip(changing, before, strict=True):
-            self.assign(each, ops.where(chosen, ops.convert_to_tensor(each), old))
+            self.assign(each, ops.where(chosen, tf.convert_to_tensor(each), old))
 
     def _move(
-        self, gradient: Any, variable: Any, rate: Any, group: ParameterGroup
+        self,
+        gradient: Any,
+        variable: Any,
+        rate: Any,
+        group: ParameterGroup,
+        correction: Any = 1.0,
     ) -> None:
         if group.weight_decay and self.decoupled:
             self.assign_sub(variable, rate * group.weight_decay * variable)
         elif group.weight_decay:
             gradient = gradient + group.weight_decay * variable
-        super().update_step(gradient, variable, rate)
+        super().update_step(gradient, variable, rate * correction)
 
     def _correction(self, steps: Any) -> Any:
         """Returns what turns the rate at all steps into that at a part's own."""
@@ -234,5 +240,5 @@ class GroupedSGD(_Grouped, keras.optimizers.SGD):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(
-            groups, momentum=momentum, nesterov=nesterov, clip_norm=clip_norm
+            groups, momentum=float(momentum), nesterov=nesterov, clip_norm=clip_norm
         )

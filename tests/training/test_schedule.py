@@ -20,3 +20,40 @@ def test_clustering_goes_on_until_finetuning() -> None:
 def test_stages_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(UsageError, match="full_embedding_epoch=5 must not be after"):
         Schedule(num_epochs=9, full_embedding_epoch=5, finetune_epoch=4)
+
+
+def growing(**changes: int) -> Schedule:
+    given = {
+        "num_epochs": 12,
+        "full_embedding_epoch": 8,
+        "finetune_epoch": 10,
+        "num_clusters": 8,
+        "hierarchical": True,
+        **changes,
+    }
+    return Schedule(**given)
+
+
+def test_hierarchy_doubles_at_each_division_up_to_the_target() -> None:
+    clusters = [growing().clusters(epoch) for epoch in range(10)]
+    assert clusters == [1, 1, 2, 2, 4, 4, 8, 8, 8, 8]
+    assert {growing(hierarchical=False).clusters(epoch) for epoch in range(10)} == {8}
+
+
+@pytest.mark.parametrize(("clusters", "nearest"), [(3, 4), (5, 4), (6, 8), (12, 16)])
+def test_hierarchy_needs_a_power_of_two(clusters: int, nearest: int) -> None:
+    with pytest.raises(UsageError, match=f"nearest is --num_clusters={nearest}"):
+        growing(num_clusters=clusters)
+
+
+def test_hierarchy_must_have_time_to_grow() -> None:
+    with pytest.raises(UsageError, match=r"in epoch 6.*at least --finetune_epoch=7"):
+        growing(full_embedding_epoch=2, finetune_epoch=6)
+    growing(full_embedding_epoch=2, finetune_epoch=7)
+
+
+def test_backbone_rests_after_each_division_into_several() -> None:
+    schedule = growing(freeze_backbone_epochs=1)
+    frozen = [epoch for epoch in range(12) if schedule.backbone_frozen(epoch)]
+    assert frozen == [2, 4, 6], "not with one cluster, nor once the whole trains"
+    assert not any(growing().backbone_frozen(epoch) for epoch in range(12))
