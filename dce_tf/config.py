@@ -110,7 +110,10 @@ class Config:
         choices=("cpu", "device"),
     )
     num_workers: int = setting(
-        0, "Threads that read images; 0 lets tf.data choose.", lowest=0, identity=False
+        0,
+        "Threads that read images; 0 takes one a processor.",
+        lowest=0,
+        identity=False,
     )
 
     # The run directory.
@@ -138,7 +141,8 @@ class Config:
         choices=("avg", "max", "gem", "cls"),
     )
     gradient_checkpointing: bool = setting(
-        False, "Compute the backbone's layers again for the gradient; saves memory."
+        False,
+        "Compute transformer blocks again for the gradient; saves memory.",
     )
     freeze_batch_norm: bool = setting(
         True, "Keep the backbone's batch-norm statistics as they are; scales train."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def evaluation_dataset(
         paths: The image files.
         image_size: Side of the centre crop in pixels.
         batch_size: Images a batch.
-        num_workers: Threads that read; 0 lets tf.data choose.
+        num_workers: Threads that read; 0 takes one a processor.
 
     Returns:
         Data set of float32 `(batch_size, image_size, image_size, 3)`, 0 to 255.
@@ -56,7 +57,7 @@ class ClusterPipelines:
         augment_on: `"cpu"` changes colours here, `"device"` leaves it to the trainer.
         sampler: Draws the batches of a cluster; by default `ClassBalanced`.
         cluster_batches: `"max"` or `"min"`: see `sampling.plan_epoch`.
-        num_workers: Threads that read; 0 lets tf.data choose.
+        num_workers: Threads that read; 0 takes one a processor.
     """
 
     train: Images
@@ -142,13 +143,16 @@ def _batched(
     num_workers: int,
     finish: Any = None,
 ) -> tf.data.Dataset:
-    threads = num_workers or tf.data.AUTOTUNE
+    threads = num_workers or os.cpu_count() or 1
     dataset = elements.map(read, threads, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if finish is not None:
         dataset = dataset.map(finish, threads, deterministic=True)
     dataset = dataset.prefetch(2)
     options = tf.data.Options()
+    # The thread that tunes can miss the end of its pipeline, and then keeps whoever
+    # drops the pipeline waiting for up to a minute.
+    options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )

@@ -19,6 +19,7 @@ FLOORS = {
     "sampling": 1,
     "distances": 1,
     "bitmaps": 1,
+    "torch_weights": 1,
     "exif": 1,
     "images": 2,
     "augmentation": 2,

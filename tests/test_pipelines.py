@@ -80,3 +80,10 @@ def test_pipelines_of_all_epochs_have_one_type(train: Images) -> None:
         for epoch, division in enumerate((halves(train), whole_division(train.labels)))
     }
     assert len(specs) == 1
+
+
+def test_pipelines_have_no_thread_that_tunes_them(train: Images) -> None:
+    # One that misses the end of its pipeline makes whoever drops it wait for a minute.
+    built = make(train).build(halves(train), 0)[0]
+    evaluation = evaluation_dataset(train.paths, image_size=16, batch_size=3)
+    assert [d.options().autotune.enabled for d in (built, evaluation)] == [False] * 2

@@ -4,7 +4,7 @@ import keras
 
 from dce_tf.registry import Registry, import_siblings
 
-BACKBONES: Registry[keras.Model] = Registry("backbone")
+BACKBONES: Registry[keras.Model] = Registry("backbone", context=("image_size",))
 
 import_siblings(__name__, __path__)
 

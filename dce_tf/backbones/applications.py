@@ -27,21 +27,25 @@ _MODES = {
 }
 
 
-def _factory(constructor: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+def _factory(
+    constructor: Callable[..., keras.Model], known_as: str
+) -> Callable[..., keras.Model]:
     module = constructor.__module__.rpartition(".")[2]
 
     def build(weights: str | None = "imagenet") -> keras.Model:
         images = keras.Input((None, None, 3), name="images")
         mode = _MODES.get(module)
         x = ImageNetPreprocessing(mode, name="preprocess")(images) if mode else images
-        network = _load(constructor, weights)
+        network = _load(constructor, weights, known_as)
         return keras.Model(images, network(x), name=network.name)
 
     build.__doc__ = f"Builds {constructor.__name__} without its classifier."
     return build
 
 
-def _load(constructor: Callable[..., keras.Model], weights: str | None) -> keras.Model:
+def _load(
+    constructor: Callable[..., keras.Model], weights: str | None, known_as: str
+) -> keras.Model:
     name = constructor.__name__
     try:
         with warnings.catch_warnings():
@@ -58,10 +62,12 @@ def _load(constructor: Callable[..., keras.Model], weights: str | None) -> keras
             f"{str(error).splitlines()[0]} Keras downloads them once to "
             "~/.keras/models: copy that folder from a machine with network, or name a "
             "file: "
-            f"--backbone='{name.lower()}(weights=\"FILE.weights.h5\")', or start from "
-            f"random: --backbone='{name.lower()}(weights=None)'."
+            f"--backbone='{known_as}(weights=\"FILE.weights.h5\")', or start from "
+            f"random: --backbone='{known_as}(weights=None)'."
         ) from error
 
 
 for _name, _constructor in inspect.getmembers(keras.applications, inspect.isfunction):
-    BACKBONES.register(_name.lower())(_factory(_constructor))
+    # The plain name is that of torchvision's network, which the papers use.
+    _known_as = "keras_resnet50" if _name == "ResNet50" else _name.lower()
+    BACKBONES.register(_known_as)(_factory(_constructor, _known_as))

@@ -22,28 +22,22 @@ def check_backbone(spec: str) -> None:
         raise UsageError(f"--backbone={spec}: there is no such file.")
 
 
-def build_backbone(spec: str, *, gradient_checkpointing: bool = False) -> keras.Model:
+def build_backbone(spec: str, *, image_size: int | None = None) -> keras.Model:
     """Builds the backbone that `spec` names.
 
     Args:
         spec: `PATH.keras`, any Keras model from 0–255 RGB to a feature map, tokens or a
             vector, or a registered name with options.
-        gradient_checkpointing: Compute its layers again for the gradient instead of
-            keeping what is inside them.
+        image_size: Side of the input in pixels, for networks that are built for one;
+            default: their own.
 
     Raises:
         UsageError: If `spec` is no known name.
         ValueError: If the file or its weights cannot be read, or the model in it is
             not from RGB images to features.
     """
-    scope = keras.RematScope("full" if gradient_checkpointing else None)
-    with scope:
-        return _build(spec)
-
-
-def _build(spec: str) -> keras.Model:
     if not spec.endswith(".keras"):
-        return BACKBONES.build(spec)
+        return BACKBONES.build(spec, image_size=image_size)
     try:
         model = keras.models.load_model(spec, compile=False)
     except Exception as error:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dce_tf.augmentation import AUGMENTATIONS
 from dce_tf.backbones import build_backbone, check_backbone
-from dce_tf.backbones.blocks import train_last_blocks
+from dce_tf.backbones.blocks import checkpoint_blocks, train_last_blocks
 from dce_tf.clustering import Division
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS, Splits
@@ -75,11 +75,11 @@ def build_model(config: Config) -> EmbeddingModel:
     Raises:
         ValueError: If the backbone cannot be had or does not take the image size.
     """
-    backbone = build_backbone(
-        config.backbone, gradient_checkpointing=config.gradient_checkpointing
-    )
+    backbone = build_backbone(config.backbone, image_size=config.image_size)
     set_precision(backbone, PRECISIONS[config.mixed_precision])
     train_last_blocks(backbone, config.trainable_blocks)
+    if config.gradient_checkpointing:
+        checkpoint_blocks(backbone)
     model = EmbeddingModel(
         backbone,
         DivideConquerEmbedding(

@@ -21,7 +21,7 @@ class Extractor:
         image_size: Side of its input in pixels.
         batch_size: Images a batch, over all replicas.
         strategy: Where to run; by default the strategy in scope.
-        num_workers: Threads that read images; 0 lets tf.data choose.
+        num_workers: Threads that read images; 0 takes one a processor.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import pytest
 from keras.applications import imagenet_utils
 
 from dce_tf.backbones import BACKBONES, build_backbone, check_backbone
+from dce_tf.backbones.blocks import find_blocks, train_last_blocks
 from dce_tf.errors import UsageError
 from dce_tf.layers import DivideConquerEmbedding, ImageNetPreprocessing
 from dce_tf.model import EmbeddingModel, set_precision
@@ -28,7 +29,8 @@ def test_small_is_the_network_of_the_contract() -> None:
 def test_every_keras_application_has_a_name() -> None:
     names = [n for n, f in vars(keras.applications).items() if callable(f)]
     assert len(names) > 30
-    assert {name.lower() for name in names} <= set(BACKBONES)
+    known = {name.lower() for name in names} - {"resnet50"} | {"keras_resnet50"}
+    assert known <= set(BACKBONES)
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
@@ -42,7 +44,7 @@ def test_preprocessing_is_that_of_keras(mode: str) -> None:
     ("spec", "module"),
     [
         ("mobilenetv2", keras.applications.mobilenet_v2),
-        ("resnet50", keras.applications.resnet),
+        ("keras_resnet50", keras.applications.resnet),
         ("efficientnetb0", keras.applications.efficientnet),
         ("densenet121", keras.applications.densenet),
     ],
@@ -119,3 +121,32 @@ def test_precision_reaches_the_layers_of_a_loaded_model(tmp_path: Path) -> None:
     result = model(IMAGES)
     assert result.dtype == "bfloat16"
     assert {v.dtype for v in model.variables} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "count", "first", "last"),
+    [
+        ("small", 4, "block0_conv", "block3_norm"),
+        ("resnet50(weights=None)", 18, "conv1", "layer4_block2_bn3"),
+        ("vgg16(weights=None)", 5, "block1_conv1", "block5_conv3"),
+        ("mobilenetv2(weights=None)", 22, "Conv1", "Conv_1_bn"),
+    ],
+)
+def test_blocks_share_a_numbered_name(
+    spec: str, count: int, first: str, last: str
+) -> None:
+    blocks = find_blocks(build_backbone(spec))
+    assert len(blocks) == count
+    assert blocks[0][0].name == first
+    assert blocks[-1][-1].name == last
+
+
+def test_only_the_last_blocks_train() -> None:
+    model = build_backbone("small")
+    train_last_blocks(model, None)
+    assert len(model.trainable_variables) == 16
+    train_last_blocks(model, 2)
+    names = {variable.path.split("/")[-2] for variable in model.trainable_variables}
+    assert names == {"block2_conv", "block2_norm", "block3_conv", "block3_norm"}
+    with pytest.raises(UsageError, match="at most --trainable_blocks=4"):
+        train_last_blocks(model, 5)

@@ -3,11 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dce_tf.augmentation import strong
 from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.losses.margin import MarginLoss
+from dce_tf.losses import LOSSES, MetricLoss, Space, build_loss
 from dce_tf.model import EmbeddingModel
 from dce_tf.training import trainer as trainer_module
-from dce_tf.training.optimizer import GroupedAdam, ParameterGroup
+from dce_tf.training.averaging import WeightAverage
+from dce_tf.training.optimizer import OPTIMIZERS, ParameterGroup
+from dce_tf.training.rates import build_rates
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.trainer import Trainer
 
@@ -27,22 +30,52 @@ def backbone() -> keras.Model:
 
 
 def make_trainer(
-    strategy: tf.distribute.Strategy | None = None, policy: str = "float32", **options
+    strategy: tf.distribute.Strategy | None = None,
+    loss: str = "margin(miner=all)",
+    parts: str = "slices",
+    optimizer: str = "adam",
+    ema: float = 0,
+    dropout: float = 0,
+    **options,
 ) -> Trainer:
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        model = EmbeddingModel(
-            backbone(),
-            DivideConquerEmbedding(8, LEARNERS),
-            dropout=options.pop("dropout", 0),
-        )
+        layer = DivideConquerEmbedding(8, LEARNERS, parts=parts)
+        model = EmbeddingModel(backbone(), layer, dropout=dropout)
         model.build((None, SIZE, SIZE, 3))
-        variables = model.trainable_variables
-        optimizer = GroupedAdam([ParameterGroup(variables, 1e-2, 1e-3)])
-    model.optimizer = optimizer
-    loss = MarginLoss(miner=options.pop("miner", "all"))
-    return Trainer(model, loss, optimizer, variables, strategy=strategy, **options)
+        space = Space(8, 4, LEARNERS, layer.learner_units, layer.part)
+        built = build_loss(loss, space)
+        groups = _groups(model, built, options.get("isolated", False))
+        variables = [variable for group in groups for variable in group.variables]
+        model.optimizer = OPTIMIZERS.build(optimizer, groups=groups)
+        average = WeightAverage(variables, ema) if ema else None
+    return Trainer(
+        model,
+        built,
+        model.optimizer,
+        variables,
+        strategy=strategy,
+        average=average,
+        **options,
+    )
+
+
+def _groups(
+    model: EmbeddingModel, loss: MetricLoss, isolated: bool
+) -> list[ParameterGroup]:
+    layer = model.embedding
+    learners = LEARNERS if isolated else 1
+    sliced = learners if layer.parts == "slices" else 1
+    masks = [layer.masks] if layer.parts == "masks" else []
+    proxies = [v for v in loss.trainable_variables if len(v.shape) == 2]
+    groups = [
+        ParameterGroup(model.backbone.trainable_variables, 1e-2, 1e-3),
+        ParameterGroup([layer.kernel, layer.bias], 1e-2, 1e-3, num_parts=sliced),
+        ParameterGroup(masks, 1e-2, num_parts=learners, axis=0),
+        ParameterGroup(proxies, 1e-2, num_parts=sliced),
+    ]
+    return [group for group in groups if group.variables]
 
 
 def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
@@ -54,7 +87,9 @@ def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
     )
     learners = np.repeat(np.arange(steps) % LEARNERS, BATCH).reshape(steps, BATCH)
     arrays = images.astype(np.float32), labels, learners.astype(np.int32)
-    return tf.data.Dataset.from_tensor_slices(arrays)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # See pipelines.
+    return tf.data.Dataset.from_tensor_slices(arrays).with_options(options)
 
 
 class Deliver(keras.callbacks.Callback):
@@ -71,9 +106,12 @@ class Deliver(keras.callbacks.Callback):
         self.logs.append(dict(logs or {}))
 
 
-def fit(trainer: Trainer, epochs: int = 4, steps: int = 5, callbacks=()) -> list[dict]:
+def fit(
+    trainer: Trainer, epochs: int = 4, steps: int = 5, callbacks=(), **schedule
+) -> list[dict]:
     deliver = Deliver(trainer, steps)
-    trainer.fit(Schedule(epochs, epochs - 2, epochs - 1), [deliver, *callbacks])
+    stages = Schedule(epochs, epochs - 2, epochs - 1, **schedule)
+    trainer.fit(stages, [deliver, *callbacks])
     return deliver.logs
 
 
@@ -136,7 +174,8 @@ def test_steps_are_traced_twice_in_a_whole_schedule() -> None:
 
 def test_same_seed_gives_the_same_weights() -> None:
     runs = [
-        make_trainer(miner="distance_weighted", seed=s, dropout=0.1) for s in (1, 1, 2)
+        make_trainer(loss="margin(miner=distance_weighted)", seed=s, dropout=0.1)
+        for s in (1, 1, 2)
     ]
     for trainer in runs:
         fit(trainer)
@@ -206,3 +245,160 @@ def test_jit_gives_the_same_result() -> None:
         plain.model.get_weights(), compiled.model.get_weights(), strict=True
     ):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def weights(trainer: Trainer) -> list[np.ndarray]:
+    return [np.array(variable) for variable in trainer.variables]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in LOSSES if not n.startswith("tfa_")])
+def test_any_loss_on_two_devices_gives_the_weights_of_one(
+    two_devices, name: str
+) -> None:
+    # With a miner that keeps all, or chance in the last digit would pick other pairs.
+    miner = "(miner=all)" if "miner" in LOSSES.options(name) else ""
+    if name == "cross_batch_memory":
+        miner = "(miner=all, start=1, size=24)"
+    one, two = (make_trainer(s, f"{name}{miner}") for s in (None, two_devices))
+    for trainer in (one, two):
+        fit(trainer, epochs=3, steps=3)
+    for a, b in zip(weights(one), weights(two), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("parts", ["slices", "masks"])
+@pytest.mark.parametrize("loss", ["margin(miner=all)", "proxy_anchor"])
+def test_isolated_learners_that_do_not_train_are_still_to_the_bit(
+    optimizer: str, parts: str, loss: str
+) -> None:
+    penalty = 0.1 if parts == "masks" else 0.0
+    trainer = make_trainer(
+        loss=loss,
+        parts=parts,
+        optimizer=optimizer,
+        isolated=True,
+        mask_penalty=penalty,
+    )
+    fit(trainer, steps=2)  # So that the optimiser has momentum.
+    before = rows_of_learners(trainer)
+    trainer.set_data(batches(1, seed=9), 1)  # One batch, of learner 0.
+    trainer._train_epoch(Schedule(9, 8, 8), [], {"epoch": 0})
+    moved = np.any(rows_of_learners(trainer) != before, axis=1)
+    assert moved.tolist() == [True, False]
+
+
+def rows_of_learners(trainer: Trainer) -> np.ndarray:
+    """Returns all that belongs to each learner alone, a row each."""
+    layer = trainer.model.embedding
+    if layer.masks is not None:
+        return layer.masks.numpy()
+    tables = [layer.kernel, layer.bias[None], *trainer.loss.trainable_variables]
+    whole = np.concatenate([np.array(table) for table in tables])
+    return whole.T.reshape(LEARNERS, -1)
+
+
+def test_learners_that_are_not_isolated_drift() -> None:
+    # What isolation is for: momentum and decay move them all.
+    trainer = make_trainer()
+    fit(trainer, steps=2)
+    before = trainer.model.embedding.kernel.numpy()
+    trainer.set_data(batches(1, seed=9), 1)
+    trainer._train_epoch(Schedule(9, 8, 8), [], {"epoch": 0})
+    moved = trainer.model.embedding.kernel.numpy() != before
+    assert np.any(moved[:, 4:])
+
+
+def test_masks_leave_when_the_whole_embedding_trains() -> None:
+    trainer = make_trainer(parts="masks", mask_penalty=0.1)
+    masks: list[np.ndarray] = []
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: masks.append(trainer.model.embedding.masks.numpy())
+    )
+    fit(trainer, epochs=5, callbacks=[keep])
+    assert np.any(masks[0] != 1)
+    assert np.any(masks[2] != masks[1])
+    np.testing.assert_array_equal(masks[3], masks[2])
+    np.testing.assert_array_equal(masks[4], masks[2])
+
+
+def test_mask_penalty_drives_masks_apart() -> None:
+    apart = []
+    for weight in (0.0, 5.0):
+        trainer = make_trainer(parts="masks", mask_penalty=weight)
+        fit(trainer, epochs=10)
+        apart.append(float(trainer.model.embedding.mask_penalty()))
+    assert apart[1] < apart[0] - 0.05
+
+
+def test_backbone_rests_in_the_epochs_that_freeze_it() -> None:
+    trainer = make_trainer()
+    kernels: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def keep(*_) -> None:
+        model = trainer.model
+        kernels.append(
+            (model.backbone.layers[1].kernel.numpy(), model.embedding.kernel.numpy())
+        )
+
+    before = trainer.model.backbone.layers[1].kernel.numpy()
+    fit(
+        trainer,
+        epochs=6,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=keep)],
+        num_clusters=2,
+        freeze_backbone_epochs=1,
+    )
+    changed = [
+        np.any(kernel != old)
+        for (kernel, _), old in zip(
+            kernels, [before, *[k for k, _ in kernels]], strict=False
+        )
+    ]
+    assert changed == [False, True, False, True, True, True]
+    assert np.any(kernels[0][1] != kernels[1][1])
+    assert len(trainer._calls) == 3
+
+
+def test_rates_follow_their_schedule_however_steps_are_cut_into_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    results = []
+    for seconds in (1e-9, 1e9):
+        monkeypatch.setattr(trainer_module, "CALL_SECONDS", seconds)
+        trainer = make_trainer(rates=build_rates("cosine", 4, 1.5))
+        fit(trainer)
+        assert float(trainer.optimizer.learning_rate) == pytest.approx(0, abs=1e-6)
+        results.append(weights(trainer))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_first_step_of_a_warm_up_is_its_share() -> None:
+    trainer = make_trainer(rates=build_rates("constant", 4, 2.0))
+    trainer.set_data(batches(1), 1)
+    trainer._train_epoch(Schedule(4, 2, 3), [], {"epoch": 0})
+    assert float(trainer.optimizer.learning_rate) == pytest.approx(0.5)
+
+
+def test_average_follows_on_two_devices_as_on_one(two_devices) -> None:
+    one, two = make_trainer(ema=0.9), make_trainer(two_devices, ema=0.9)
+    for trainer in (one, two):
+        fit(trainer)
+    for a, b, weight in zip(
+        one.average.variables, two.average.variables, one.variables, strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+        assert np.any(a.numpy() != weight.numpy())
+
+
+def test_colours_change_on_the_device_by_seed_and_step() -> None:
+    def first_loss(seed: int, **options) -> float:
+        trainer = make_trainer(seed=seed, **options)
+        return fit(trainer, epochs=2, steps=1)[0]["loss"]
+
+    plain = first_loss(0)
+    changed = [first_loss(s, augmentation=strong()) for s in (0, 0, 1)]
+    assert changed[0] == changed[1]
+    assert len({plain, *changed}) == 3

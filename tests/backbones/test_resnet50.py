@@ -1,0 +1,169 @@
+"""torchvision's ResNet-50, against one written anew in NumPy with torch's layout."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from dce_tf.backbones import build_backbone
+from dce_tf.backbones.resnet50 import load_torchvision
+from dce_tf.errors import UsageError
+
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+BLOCKS = (3, 4, 6, 3)
+
+
+def make_tensors() -> dict[str, np.ndarray]:
+    """Draws all tensors of torchvision's ResNet-50, by its names."""
+    rng = np.random.default_rng(0)
+    tensors = {"fc.weight": np.zeros((10, 2048)), "fc.bias": np.zeros(10)}
+
+    def add(convolution: str, norm: str, out: int, into: int, kernel: int) -> None:
+        shape = (out, into, kernel, kernel)
+        deviation = (2 / (into * kernel**2)) ** 0.5
+        tensors[f"{convolution}.weight"] = rng.normal(0, deviation, shape)
+        tensors[f"{norm}.weight"] = rng.uniform(0.5, 1, out)
+        tensors[f"{norm}.bias"] = rng.normal(0, 0.1, out)
+        tensors[f"{norm}.running_mean"] = rng.normal(0, 0.1, out)
+        tensors[f"{norm}.running_var"] = rng.uniform(0.5, 2, out)
+        tensors[f"{norm}.num_batches_tracked"] = np.array(7)
+
+    add("conv1", "bn1", 64, 3, 7)
+    into = 64
+    for stage, blocks in enumerate(BLOCKS, 1):
+        width = 32 * 2**stage
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            add(f"{name}.conv1", f"{name}.bn1", width, into, 1)
+            add(f"{name}.conv2", f"{name}.bn2", width, width, 3)
+            add(f"{name}.conv3", f"{name}.bn3", 4 * width, width, 1)
+            if block == 0:
+                down = f"{name}.downsample"
+                add(f"{down}.0", f"{down}.1", 4 * width, into, 1)
+            into = 4 * width
+    return {name: np.asarray(t, np.float32) for name, t in tensors.items()}
+
+
+def convolve(x: np.ndarray, kernel: np.ndarray, stride: int, pad: int) -> np.ndarray:
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
+    side = (x.shape[1] - kernel.shape[2]) // stride + 1
+    total = np.zeros((len(kernel), side, side))
+    for i in range(kernel.shape[2]):
+        for j in range(kernel.shape[3]):
+            part = x[:, i : i + stride * side : stride, j : j + stride * side : stride]
+            total += np.einsum("oc,chw->ohw", kernel[:, :, i, j], part[:, :side, :side])
+    return total
+
+
+def by_loop(image: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """Returns the feature map (2048, height, width) of an image (height, width, 3)."""
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        scale, bias, mean, variance = (
+            tensors[f"{name}.{part}"][:, None, None]
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return (x - mean) / np.sqrt(variance + 1e-5) * scale + bias
+
+    x = ((image / 255 - MEAN) / STD).transpose(2, 0, 1)
+    x = np.maximum(norm(convolve(x, tensors["conv1.weight"], 2, 3), "bn1"), 0)
+    x = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    side = (x.shape[1] - 3) // 2 + 1
+    x = np.max(
+        [
+            x[:, i : i + 2 * side : 2, j : j + 2 * side : 2][:, :side, :side]
+            for i in range(3)
+            for j in range(3)
+        ],
+        axis=0,
+    )
+    for stage, blocks in enumerate(BLOCKS, 1):
+        for block in range(blocks):
+            name = f"layer{stage}.{block}"
+            stride = 2 if block == 0 and stage > 1 else 1
+
+            def step(x, part, stride=1, pad=0, name=name):
+                kernel = tensors[f"{name}.conv{part}.weight"]
+                return norm(convolve(x, kernel, stride, pad), f"{name}.bn{part}")
+
+            y = np.maximum(step(x, 1), 0)
+            y = np.maximum(step(y, 2, stride, 1), 0)
+            y = step(y, 3)
+            if block == 0:
+                kernel = tensors[f"{name}.downsample.0.weight"]
+                x = norm(convolve(x, kernel, stride, 0), f"{name}.downsample.1")
+            x = np.maximum(x + y, 0)
+    return x
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, np.ndarray]:
+    return make_tensors()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 45])
+def test_converted_weights_give_the_features_of_torchvision(
+    tmp_path: Path, tensors: dict[str, np.ndarray], size: int
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path)
+    model = build_backbone(f"resnet50(weights='{path}')")
+    image = np.random.default_rng(1).uniform(0, 255, (size, size, 3))
+    expected = by_loop(image, tensors).transpose(1, 2, 0)
+    got = model(image[None].astype(np.float32))[0].numpy()
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-3 * expected.max())
+
+
+@pytest.mark.slow
+def test_equals_torchvision_where_it_is_installed(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torchvision = pytest.importorskip("torchvision")
+    theirs = torchvision.models.resnet50(weights=None).eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet50.pth")
+    model = build_backbone(f"resnet50(weights='{tmp_path}/resnet50.pth')")
+    image = np.random.default_rng(1).uniform(0, 255, (2, 64, 64, 3))
+    theirs.avgpool = theirs.fc = torch.nn.Identity()
+    given = torch.tensor(((image / 255 - MEAN) / STD).transpose(0, 3, 1, 2)).float()
+    expected = theirs(given).detach().numpy().reshape(2, 2048, 2, 2)
+    got = model(image.astype(np.float32)).numpy().transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3 * expected.max())
+
+
+def test_weights_of_another_network_are_refused(tensors) -> None:
+    model = build_backbone("resnet50(weights=None)")
+    with pytest.raises(ValueError, match=r"no tensor 'conv1.weight' among the 1"):
+        load_torchvision(model, {"patch_embed.weight": np.zeros(3, np.float32)})
+    wide = {**tensors, "layer1.0.conv2.weight": np.zeros((128, 128, 3, 3))}
+    with pytest.raises(ValueError, match=r"layer1.0.conv2 has the shape \(3, 3, 128"):
+        load_torchvision(model, wide)
+
+
+def test_file_that_is_not_there_and_one_that_is_broken(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such file"):
+        build_backbone("resnet50(weights='nowhere.safetensors')")
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"no header")
+    with pytest.raises(ValueError, match=r"broken.safetensors: "):
+        build_backbone(f"resnet50(weights='{path}')")
+
+
+def test_offline_says_where_the_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise OSError("URL fetch failure: no network")
+
+    monkeypatch.setattr("keras.utils.get_file", offline)
+    with pytest.raises(ValueError, match=r"no network.*timm/resnet50.tv_in1k.*FILE"):
+        build_backbone("resnet50")
+
+
+def test_pickled_weights_need_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "resnet50.pth"
+    path.touch()
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    with pytest.raises(UsageError, match="needs PyTorch: pip install torch"):
+        build_backbone(f"resnet50(weights='{path}')")
