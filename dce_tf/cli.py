@@ -22,11 +22,10 @@ from absl import flags
 
 from dce_tf import commands
 from dce_tf.errors import UsageError
+from dce_tf.profiles import find_recipe
 from dce_tf.registry import suggest
 
 DEFAULT_COMMAND = "train"
-RECIPES = Path(__file__).parent / "recipes"
-
 _ALIAS = "Alias for --"  # How absl's help of an alias begins.
 
 USAGE = """\
@@ -91,10 +90,10 @@ def _run(words: list[str], verbose: bool) -> int:
         return 0
     words = [_negated(normalise(word), values) for word in words]
     arguments = values(["main.py", *words])[1:]
-    recipe = (
-        RECIPES / f"{values['dataset'].value}.flags" if "dataset" in values else None
-    )
-    if name == DEFAULT_COMMAND and recipe is not None and recipe.is_file():
+    recipe = None
+    if "profile" in values:
+        recipe = find_recipe(values["profile"].value, values["dataset"].value)
+    if recipe is not None:
         values.unparse_flags()
         values(["main.py", f"--flagfile={recipe}", *words])
     settings = {flag: values[flag].value for flag in values}
