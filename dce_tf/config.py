@@ -483,6 +483,14 @@ def define_flags(
             flags.DEFINE_alias(field.metadata["alias"], field.name, flag_values=values)
 
 
+def canonical_name(flag: str) -> str:
+    """Returns the setting that a flag stands for, which may be an alias of it."""
+    aliases = {
+        field.metadata["alias"]: field.name for field in dataclasses.fields(Config)
+    }
+    return aliases.get(flag, flag)
+
+
 def from_flags(values: Mapping[str, Any]) -> Config:
     """Builds the settings from flag values by name; the rest are defaults."""
     names = [field.name for field in dataclasses.fields(Config) if field.name in values]

@@ -149,7 +149,7 @@ def parse_sum(spec: str) -> list[tuple[float, str]]:
         UsageError: If a weight is not a number above 0, or a term is missing.
     """
     terms = []
-    for term in _split_outside(spec, "+"):
+    for term in split_outside(spec, "+"):
         weight, star, rest = term.partition("*")
         if not star or "(" in weight:
             weight, rest = "1", term
@@ -175,8 +175,13 @@ def _quote_words(spec: str) -> str:
     return "".join(pieces)
 
 
-def _split_outside(text: str, separator: str) -> list[str]:
-    """Splits where `separator` is in neither parentheses nor quotes."""
+def split_outside(text: str, separator: str) -> list[str]:
+    """Splits where `separator` is in neither parentheses nor quotes.
+
+    Args:
+        text: What to split.
+        separator: One letter; a plus sign in a number such as `1e+2` is none.
+    """
     parts, depth, quote = [""], 0, ""
     for letter in text:
         if quote:
