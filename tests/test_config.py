@@ -61,6 +61,15 @@ def test_unknown_setting_in_json_is_refused() -> None:
     [
         ({"embedding_dim": 100, "num_clusters": 8}, "works is --embedding_dim=96"),
         ({"batch_size": 81}, "nearest that works is --batch_size=80"),
+        ({"hierarchical": True}, "--parts=masks or --parts=fixed_masks"),
+        ({"parts": "mask"}, "Did you mean 'masks'"),
+        (
+            {"parts": "fixed_masks", "embedding_dim": 30, "num_clusters": 4},
+            "works is --embedding_dim=32",
+        ),
+        ({"ema": 1.0}, "--ema=1.0 must be below 1"),
+        ({"cluster_balance": 0.5}, "--cluster_balance=0.5 must be at least 1"),
+        ({"min_cluster_classes": 1}, "must be at least 2"),
         ({"batch_size": 4}, "at least --batch_size=8"),
         ({"select_on": "tset"}, "Did you mean 'test'"),
         ({"val_fraction": 1.0}, "must be below 1"),
@@ -89,3 +98,13 @@ def test_only_settings_that_make_another_run_are_differences() -> None:
     assert one.differences(dataclasses.replace(one, verbose=True, exp="1")) == {}
     changed = one.differences(dataclasses.replace(one, loss="other"))
     assert changed == {"loss": ("margin", "other")}
+
+
+def test_masks_need_no_divisor() -> None:
+    assert Config(parts="masks", embedding_dim=100, num_clusters=8).num_clusters == 8
+
+
+def test_rates_of_masks_and_losses_follow_that_of_the_embedding() -> None:
+    assert Config(embedding_lr=1e-4).rate_of("mask") == pytest.approx(1e-2)
+    assert Config(embedding_lr=1e-4, loss_lr=0.5).rate_of("loss") == 0.5
+    assert Config(mask_lr=0.0).rate_of("mask") == 0

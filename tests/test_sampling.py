@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dce_tf.sampling import class_balanced_batches, plan_epoch
+from dce_tf.errors import UsageError
+from dce_tf.sampling import SAMPLERS, class_balanced_batches, plan_epoch
 
 SETTINGS = {"batch_size": 20, "samples_per_class": 4}
 
@@ -145,3 +146,104 @@ def test_unknown_cluster_batches_are_refused() -> None:
 def test_nothing_assigned_is_refused() -> None:
     with pytest.raises(ValueError, match="None of the 16 images is in one of the 3"):
         plan(np.full(16, -1), np.repeat([0, 1], 8), 3)
+
+
+def test_small_classes_are_dropped_if_asked() -> None:
+    labels = np.repeat(np.arange(6), [2, 3, 4, 5, 6, 7])
+    assert set(labels[draw(labels, short="drop", batch_size=8).ravel()]) == {2, 3, 4, 5}
+    # All are small: the two largest stay.
+    few = np.repeat(np.arange(3), [2, 3, 3])
+    assert set(few[draw(few, short="drop", batch_size=8).ravel()]) == {1, 2}
+
+
+def test_small_classes_are_filled_with_other_images_if_asked() -> None:
+    labels = np.repeat(np.arange(20), [2] * 10 + [8] * 10)
+    for batch in draw(labels, short="fill"):
+        for group in batch.reshape(5, 4):
+            own = labels[group[0]]
+            same = np.count_nonzero(labels[group] == own)
+            assert same >= (2 if own < 10 else 4)
+            assert len(set(group[:2])) == 2
+    repeated = draw(labels)
+    assert np.all(
+        labels[repeated].reshape(-1, 4) == labels[repeated][:, ::4].reshape(-1, 1)
+    )
+
+
+def sample(spec: str, labels: np.ndarray, steps: int = 40, **options) -> np.ndarray:
+    return SAMPLERS.build(spec)(
+        labels.astype(np.int32),
+        np.arange(len(labels)),
+        steps=steps,
+        rng=np.random.default_rng(0),
+        **{**SETTINGS, **options},
+    )
+
+
+@pytest.mark.parametrize("by", ["cluster", "super_class"])
+def test_grouped_draws_a_share_of_the_classes_alike(by: str) -> None:
+    labels = np.repeat(np.arange(40), 6)
+    groups = (labels // 10).astype(np.int32)
+    given = {"groups" if by == "cluster" else "super_classes": groups}
+    drawn = sample(f"grouped(by={by}, share=0.6)", labels, batch_size=40, **given)
+    for batch in drawn:
+        classes = labels[batch].reshape(10, 4)
+        assert np.all(classes == classes[:, :1])
+        assert len(set(classes[:, 0])) == 10
+        most = np.bincount(classes[:, 0] // 10).max()
+        assert most >= 6
+    plain = sample("class_balanced", labels, batch_size=40)
+    most = [np.bincount(labels[b].reshape(10, 4)[:, 0] // 10).max() for b in plain]
+    assert np.mean(most) < 5
+
+
+def test_grouped_fills_a_batch_from_few_classes() -> None:
+    labels = np.repeat(np.arange(3), 9)
+    drawn = sample("grouped(share=1.0)", labels, groups=np.zeros(27, np.int32))
+    assert drawn.shape == (40, 20)
+    assert set(labels[drawn].ravel()) == {0, 1, 2}
+
+
+def test_grouped_by_super_class_needs_them() -> None:
+    with pytest.raises(UsageError, match="has no super-classes"):
+        sample("grouped(by=super_class)", np.repeat(np.arange(8), 6))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("grouped(by=colour)", "cluster, super_class"),
+        ("grouped(share=2)", "0 to 1"),
+        ("class_balanced(short=cut)", "repeat, drop, fill"),
+        ("clas_balanced", "class_balanced"),
+    ],
+)
+def test_names_what_cannot_be(spec: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        SAMPLERS.build(spec)
+
+
+def test_random_draws_every_image_before_any_comes_again() -> None:
+    labels = np.arange(50) // 2
+    drawn = sample("random", labels, steps=5).ravel()
+    assert sorted(drawn[:50]) == list(range(50))
+    assert sorted(drawn[50:]) == list(range(50))
+    assert np.any(drawn[:50] != drawn[50:])
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS))
+def test_every_sampler_draws_the_rows_given_by_its_state_alone(name: str) -> None:
+    labels = np.repeat(np.arange(12), 5).astype(np.int32)
+    rows = np.flatnonzero(np.arange(60) % 5)
+
+    def again(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        groups = labels // 4
+        return SAMPLERS.build(name)(
+            labels, rows, steps=6, rng=rng, groups=groups, **SETTINGS
+        )
+
+    assert again(0).shape == (6, 20)
+    assert set(again(0).ravel()) <= set(rows)
+    np.testing.assert_array_equal(again(0), again(0))
+    assert np.any(again(0) != again(1))

@@ -35,7 +35,9 @@ def balance_clusters(
         raise ValueError(f"A balance of {factor}: expected a factor of 1 or more.")
     num_clusters = len(result.centroids)
     mean = len(points) / num_clusters
-    most, least = int(np.ceil(mean * factor)), int(np.floor(mean / factor))
+    # 50 · 1.1 is a little more than 55 in floating point.
+    most = int(np.ceil(mean * factor - 1e-6))
+    least = int(np.floor(mean / factor + 1e-6))
     centroids = result.centroids
     for _ in range(_ROUNDS):
         costs = _squared_distances(points, centroids)

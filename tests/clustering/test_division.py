@@ -1,7 +1,11 @@
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 
-from dce_tf.clustering import Division, divide, whole_division
+from dce_tf.clustering import Division, divide, split, whole_division
+from dce_tf.clustering import division as division_module
 from dce_tf.clustering.division import merge_untrainable
 
 # Two directions, two classes in each, and one image far from its class.
@@ -207,3 +211,107 @@ def test_infinite_features_are_counted_not_warned_about() -> None:
     features[[1, 4], 0] = np.inf
     with pytest.raises(ValueError, match="features of 2 of 9 images are not finite"):
         divide(features, LABELS, 2)
+
+
+def hierarchical(steps: int = 3) -> list[Division]:
+    features, labels = clustered()
+    divisions = [whole_division(labels)]
+    for step in range(steps):
+        divisions.append(split(features, labels, divisions[-1], seed=step))
+    return divisions
+
+
+def test_split_cuts_each_cluster_into_two_of_its_own() -> None:
+    divisions = hierarchical()
+    assert [division.num_clusters for division in divisions] == [1, 2, 4, 8]
+    for parent, child in itertools.pairwise(divisions):
+        np.testing.assert_array_equal(child.membership // 2, parent.membership)
+    assert np.all(np.bincount(divisions[2].membership, minlength=4) > 0)
+
+
+def test_split_leaves_no_image_alone_in_its_class() -> None:
+    _, labels = clustered()
+    for division in hierarchical()[1:]:
+        expected = without_lone_by_loop(division.membership, labels)
+        np.testing.assert_array_equal(division.assignment, expected)
+
+
+def test_split_joins_halves_that_cannot_be_trained_on() -> None:
+    # One class of two images far from three of one: 2-means cuts them apart.
+    labels = np.array([0, 0, 1, 1, 2, 2, 3, 3], np.int32)
+    features = np.repeat(np.eye(2, dtype=np.float32), [6, 2], axis=0)
+    features[:, 1] += np.arange(8) * 1e-3
+    parent = whole_division(labels)
+    child = split(features, labels, parent)
+    assert len(set(child.membership)) == 1
+
+
+def test_flat_clustering_follows_the_hierarchy_and_is_matched() -> None:
+    features, labels = clustered()
+    last = hierarchical(2)[-1]
+    division = divide(features, labels, 4, previous=last)
+    assert division.kept is not None
+    assert division.kept > 0.4
+
+
+def test_centroids_start_from_the_old_clusters(monkeypatch) -> None:
+    features, labels = clustered()
+    first = divide(features, labels, 4)
+    starts = []
+    real = division_module.fit_kmeans
+
+    def watching(points, *args, initial_centroids=None, **kwargs):
+        starts.append(initial_centroids)
+        return real(points, *args, initial_centroids=initial_centroids, **kwargs)
+
+    monkeypatch.setattr(division_module, "fit_kmeans", watching)
+    later = divide(features, labels, 4, previous=first, adapt_centroids=True, seed=9)
+    points = features / np.linalg.norm(features, axis=1, keepdims=True)
+    means = [points[first.membership == c].mean(axis=0) for c in range(4)]
+    np.testing.assert_allclose(starts[0], means, atol=1e-5)
+    assert later.kept == 1, "it stands where it stood"
+    divide(features, labels, 4, previous=first, seed=9)
+    assert starts[1] is None
+
+
+def test_other_starts_are_tried_until_every_cluster_has_its_classes(
+    monkeypatch,
+) -> None:
+    features, labels = clustered()
+    seeds = []
+    real = division_module.fit_kmeans
+
+    def unlucky(points, num_clusters, *, seed, **kwargs):
+        seeds.append(seed)
+        result = real(points, num_clusters, seed=seed, **kwargs)
+        if len(seeds) < 3:
+            assignment = np.zeros_like(result.assignment)
+            assignment[:2] = 1  # One class only.
+            return dataclasses.replace(result, assignment=assignment)
+        return result
+
+    monkeypatch.setattr(division_module, "fit_kmeans", unlucky)
+    division = divide(features, labels, 2, tries=5, seed=7)
+    assert seeds[0] == 7
+    assert len(set(seeds)) == 3
+    assert np.bincount(division.membership).min() > 2
+    seeds.clear()
+    merged = divide(features, labels, 2, tries=2)
+    assert len(set(merged.membership)) == 1
+
+
+@pytest.mark.parametrize("least", [2, 6, 15])
+def test_every_cluster_has_the_classes_asked_for(least: int) -> None:
+    features, labels = clustered()
+    division = divide(features, labels, 6, min_classes=least)
+    for cluster in set(division.membership):
+        counts = np.bincount(labels[division.membership == cluster])
+        assert np.count_nonzero(counts > 1) >= least
+
+
+def test_whole_division_remembers_the_clusters_for_samplers() -> None:
+    features, labels = clustered()
+    last = divide(features, labels, 4)
+    whole = whole_division(labels, last=last)
+    np.testing.assert_array_equal(whole.groups, last.membership)
+    assert whole.num_clusters == 1

@@ -1,0 +1,91 @@
+"""What the settings become, and combinations that cannot work."""
+
+import numpy as np
+import pytest
+
+from dce_tf.config import Config
+from dce_tf.errors import UsageError
+from dce_tf.losses import Space, build_loss
+from dce_tf.runs import session
+from dce_tf.runs.session import build_model, check, parameter_groups
+
+SMALL = {"backbone": "small", "image_size": 32, "embedding_dim": 8, "num_clusters": 2}
+
+
+def groups(loss: str = "margin", **settings):
+    config = Config(**{**SMALL, "loss": loss, **settings})
+    model = build_model(config)
+    layer = model.embedding
+    space = Space(8, 5, layer.num_learners, layer.learner_units, layer.part)
+    return parameter_groups(config, model, build_loss(loss, space)), model
+
+
+def test_each_kind_of_variable_has_its_rate() -> None:
+    found, model = groups(
+        "margin(learn_beta=class) + proxy_anchor",
+        parts="masks",
+        pooling="gem",
+        isolated_learners=True,
+        backbone_lr=1.0,
+        embedding_lr=2.0,
+        mask_lr=3.0,
+        loss_lr=4.0,
+        mask_wd=0.5,
+    )
+    rates = [group.learning_rate for group in found]
+    assert rates == [1.0, 2.0, 2.0, 3.0, 4.0, 4.0]
+    assert found[3].variables == [model.embedding.masks]
+    assert (found[3].num_parts, found[3].axis, found[3].weight_decay) == (2, 0, 0.5)
+    assert [len(group.variables) for group in found] == [16, 2, 1, 1, 1, 1]
+    assert [group.num_parts for group in found] == [1, 1, 1, 2, 1, 1]
+
+
+def test_isolated_slices_part_the_kernel_and_the_proxies() -> None:
+    found, _ = groups("proxy_anchor", isolated_learners=True)
+    assert [group.num_parts for group in found] == [1, 2, 2]
+    found, _ = groups("proxy_anchor")
+    assert [group.num_parts for group in found] == [1, 1, 1]
+
+
+def test_frozen_blocks_and_fixed_masks_are_not_trained() -> None:
+    found, model = groups(parts="fixed_masks", trainable_blocks=0)
+    assert [group.variables for group in found] == [
+        [model.embedding.kernel, model.embedding.bias]
+    ]
+
+
+def test_a_growing_division_begins_with_the_whole_embedding() -> None:
+    config = Config(**SMALL, parts="fixed_masks", hierarchical=True)
+    np.testing.assert_array_equal(build_model(config).embedding.masks[0], np.ones(8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "margn"}, "Did you mean 'margin'"),
+        ({"loss": "proxy_anchor", "miner": "hard"}, "takes no miner"),
+        ({"sampler": "grouped(share=2)"}, "0 to 1"),
+        ({"augmentation": "papr"}, "Did you mean 'paper'"),
+        ({"optimizer": "adammw"}, "Did you mean 'adamw'"),
+        ({"lr_schedule": "step"}, "needs its epochs"),
+        (
+            {"hierarchical": True, "parts": "masks", "num_clusters": 6},
+            "nearest is --num_clusters=8",
+        ),
+    ],
+)
+def test_check_names_what_cannot_work(settings: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check(Config(**{**SMALL, **settings}))
+
+
+@pytest.mark.parametrize(
+    ("clusters", "parts", "nearest"), [(8, "slices", 4), (8, "masks", 6)]
+)
+def test_more_clusters_than_classes_are_refused(
+    clusters: int, parts: str, nearest: int
+) -> None:
+    config = Config(num_clusters=clusters, embedding_dim=32, parts=parts)
+    with pytest.raises(UsageError, match=f"works is --num_clusters={nearest}"):
+        session._check_clusters(config, num_classes=6)
+    session._check_clusters(config, num_classes=8)
