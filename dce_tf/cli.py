@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import keyword
 import os
 import pkgutil
 import signal
@@ -79,7 +80,7 @@ def _run(words: list[str], verbose: bool) -> int:
         print(USAGE.format(commands=_command_list()), end="")
         return 0
     with contextlib.nullcontext() if verbose else _quietly():
-        command = importlib.import_module(f"{commands.__name__}.{name}")
+        command = importlib.import_module(f"{commands.__name__}.{_module(name)}")
         if "tensorflow" in sys.modules:
             # Looks for GPUs, once, which without one is a matter of many words.
             sys.modules["tensorflow"].config.list_physical_devices()
@@ -117,7 +118,13 @@ def _split_command(words: list[str]) -> tuple[str | None, list[str]]:
 
 def command_names() -> list[str]:
     """Returns the commands there are: one module each."""
-    return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+    modules = pkgutil.iter_modules(commands.__path__)
+    return sorted(module.name.rstrip("_") for module in modules)
+
+
+def _module(name: str) -> str:
+    """Returns the module of a command: a word of Python's own has a line behind it."""
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def normalise(word: str) -> str:
@@ -138,7 +145,9 @@ def _command_list() -> str:
     # Read, not imported: that would load TensorFlow to print a list.
     lines = []
     for name in command_names():
-        source = (Path(commands.__path__[0]) / f"{name}.py").read_text(encoding="utf-8")
+        source = (Path(commands.__path__[0]) / f"{_module(name)}.py").read_text(
+            encoding="utf-8"
+        )
         first = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
         lines.append(f"  {name:<10} {first}")
     return "\n".join(lines)

@@ -1,25 +1,68 @@
-"""Export the best epoch of a run as a SavedModel for TensorFlow Serving."""
+"""Export a run, or a `.keras` file, as a SavedModel for TensorFlow Serving.
+
+`export RUN` writes its best epoch as the next version to the run's own export/; `export FILE.keras
+--image_size=224` writes to FILE-export/, or --output_dir.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import keras
 from absl import flags
 
+from dce_tf import config as config_module
+from dce_tf.errors import UsageError
 from dce_tf.export import export_saved_model
+from dce_tf.model import EmbeddingModel
+from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.outcome import load_best_model
-from dce_tf.runs.selecting import define_run_flag, opened_run
+from dce_tf.runs.selecting import define_run_flag, named_path
 
 
 def define_flags(values: flags.FlagValues) -> None:
     """Defines the flags of the command."""
     define_run_flag(values)
+    config_module.define_flags(values, ["image_size"], unset=True)
+    flags.DEFINE_string(
+        "output_dir", None, "Holds the versions, 1, 2, ….", flag_values=values
+    )
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Exports."""
-    opened = opened_run(settings, arguments)
-    model = load_best_model(opened)
-    print(export_saved_model(model, opened.config().image_size, opened.export))
+    path = named_path(settings, arguments)
+    if path.suffix == ".keras":
+        model, size = _read(path), settings["image_size"]
+        folder = path.with_name(f"{path.stem}-export")
+        if size is None:
+            raise UsageError(
+                f"{path} does not say how large its images are: pass --image_size=224, "
+                "or whatever it was trained with."
+            )
+    else:
+        opened = RunDirectory.opened(path)
+        model, size = load_best_model(opened), opened.config().image_size
+        folder = opened.export
+        if settings["image_size"] not in (None, size):
+            raise UsageError(
+                f"--image_size={settings['image_size']}: the run has {size}. Leave the "
+                "flag out."
+            )
+    target = Path(settings["output_dir"] or folder)
+    print(export_saved_model(model, size, target))
     return 0
+
+
+def _read(path: Path) -> EmbeddingModel:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file.")
+    model = keras.models.load_model(path, compile=False)
+    if isinstance(model, EmbeddingModel):
+        return model
+    raise ValueError(
+        f"{path} holds a {type(model).__name__}, not an EmbeddingModel, such as a "
+        "run's checkpoints/best.keras or what `import` writes."
+    )

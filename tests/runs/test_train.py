@@ -128,6 +128,55 @@ def test_interrupted_run_ends_with_the_same_bits(config: Config, epoch: int) -> 
         np.testing.assert_array_equal(a, b)
 
 
+WHOLE_FAMILY = {
+    "2021": {
+        "parts": "masks",
+        "num_clusters": 4,
+        "hierarchical": True,
+        "recluster_every": 1,
+        "full_embedding_epoch": 3,
+        "isolated_learners": True,
+        "freeze_backbone_epochs": 1,
+        "adapt_centroids": True,
+        "cluster_tries": 3,
+        "loss": "margin(learn_beta=class, nu=0.01) + 0.1*proxy_anchor",
+        "miner": "distance_weighted",
+        "ema": 0.9,
+    },
+    "ours": {
+        "isolated_learners": True,
+        "loss": "cross_batch_memory(loss=multi_similarity, start=1, size=64)",
+        "optimizer": "sgd",
+        "lr_schedule": "cosine",
+        "warmup_epochs": 1.0,
+        "clip_norm": 1.0,
+        "augmentation": "strong",
+        "augment_on": "device",
+        "cluster_balance": 1.5,
+        "cluster_on": "embedding",
+        "sampler": "grouped",
+        "pooling": "gem",
+        "trainable_blocks": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("family", WHOLE_FAMILY)
+def test_every_part_of_the_family_resumes_with_the_same_bits(
+    config: Config, family: str
+) -> None:
+    whole = dataclasses.replace(config, deterministic=True, **WHOLE_FAMILY[family])
+    expected = train(whole)
+    stopped = dataclasses.replace(whole, exp="stopped")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, callbacks=[StopAfter(2)])
+    report = train(stopped)
+    assert numbers(RunDirectory.of(stopped)) == numbers(RunDirectory.of(whole))
+    assert report["after"] == expected["after"]
+    assert (RunDirectory.of(stopped).export / "1" / "saved_model.pb").is_file()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_process_is_resumed_by_the_same_command(
     config: Config, how: signal.Signals

@@ -1,0 +1,81 @@
+"""Models of the authors' PyTorch programs, as models here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dce_tf.backbones import build_backbone
+from dce_tf.backbones.resnet50 import load_torchvision
+from dce_tf.errors import UsageError
+from dce_tf.layers import DivideConquerEmbedding
+from dce_tf.model import EmbeddingModel
+from dce_tf.torch_weights import read_tensors
+
+
+def import_checkpoint(path: Path, num_clusters: int | None = None) -> EmbeddingModel:
+    """Reads a checkpoint of the 2019 or of the 2021 program.
+
+    Both are state dicts of torchvision's ResNet-50 with a layer `embedding`. That of
+    the 2021 program has the masks too; of the 2019 program one must know how many
+    slices are scaled to unit length by themselves.
+
+    Args:
+        path: `.pt`, `.pth` or `.safetensors`; see `read_tensors`.
+        num_clusters: The K it was trained with; for a file without masks.
+
+    Returns:
+        The model, built, with the same embedding of an image up to its length.
+
+    Raises:
+        UsageError: If `num_clusters` is missing or does not fit.
+        ValueError: If the file is no such checkpoint.
+    """
+    tensors = read_tensors(path)
+    backbone = build_backbone("resnet50(weights=None)")
+    load_torchvision(backbone, tensors)
+    missing = {"embedding.weight", "embedding.bias"} - set(tensors)
+    if missing:
+        raise ValueError(
+            f"{path} has no {' and no '.join(sorted(missing))}: it is a backbone, not "
+            "an embedder. As a backbone it is "
+            f"--backbone='resnet50(weights=\"{path}\")'."
+        )
+    kernel = tensors["embedding.weight"].T
+    masks = _masks(tensors)
+    embedding = _layer(kernel.shape[1], len(masks), num_clusters)
+    model = EmbeddingModel(backbone, embedding)
+    model.build((None, None, None, 3))
+    weights: list[Any] = [kernel, tensors["embedding.bias"]]
+    embedding.set_weights([*weights, np.stack(masks)] if masks else weights)
+    return model
+
+
+def _masks(tensors: dict[str, Any]) -> list[Any]:
+    names = [name for name in tensors if re.fullmatch(r"masks\.\d+", name)]
+    return [tensors[name] for name in sorted(names, key=lambda n: int(n[6:]))]
+
+
+def _layer(
+    units: int, num_masks: int, num_clusters: int | None
+) -> DivideConquerEmbedding:
+    if num_masks:
+        if num_clusters not in (None, num_masks):
+            raise UsageError(
+                f"--num_clusters={num_clusters}: the file has {num_masks} masks. Leave "
+                "the flag out."
+            )
+        return DivideConquerEmbedding(units, num_masks, parts="masks")
+    if num_clusters is None:
+        raise UsageError(
+            "The file does not say how many learners it has: pass the K of its "
+            "training, such as --num_clusters=8, or 1 for the baseline."
+        )
+    if units % num_clusters:
+        raise UsageError(
+            f"--num_clusters={num_clusters} does not divide its {units} dimensions."
+        )
+    return DivideConquerEmbedding(units, num_clusters)
