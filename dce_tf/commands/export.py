@@ -1,7 +1,7 @@
 """Export a run, or a `.keras` file, as a SavedModel for TensorFlow Serving.
 
-`export RUN` writes its best epoch as the next version to the run's own export/; `export FILE.keras
---image_size=224` writes to FILE-export/, or --output_dir.
+`export RUN` writes its best epoch as the next version to the run's own export/;
+`export FILE.keras --image_size=224` writes to FILE-export/, or --output_dir.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Read a checkpoint of the authors' PyTorch programs: `import FILE.pt`.
 
 Writes FILE.keras, which `evaluate FILE.keras --dataset=…` scores and
-`export FILE.keras` makes ready for serving. A `.pt` needs PyTorch; its `.safetensors` needs nothing.
+`export FILE.keras` makes ready for serving. A `.pt` needs PyTorch; its `.safetensors`
+needs nothing.
 """
 
 from __future__ import annotations
