@@ -18,6 +18,8 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from dce_tf.errors import UsageError
 
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -57,10 +59,18 @@ class Registry(Generic[T]):
 
         return decorate
 
+    def factory(self, name: str) -> Callable[..., T]:
+        """Returns what builds an entry."""
+        return self._factories[name]
+
     def options(self, name: str) -> dict[str, Any]:
         """Returns the options of an entry, with their defaults."""
         parameters = inspect.signature(self._factories[name]).parameters
-        return {k: p.default for k, p in parameters.items() if k not in self._context}
+        return {
+            name: parameter.default
+            for name, parameter in parameters.items()
+            if name not in self._context and parameter.kind not in _VARIABLE
+        }
 
     def check(self, spec: str) -> tuple[str, dict[str, Any]]:
         """Parses `spec` and checks it against the table, building nothing.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.errors import UsageError
+from dce_tf.errors import UsageError, first_line
 
 
 def read_tensors(path: Path) -> dict[str, npt.NDArray[np.float32]]:
@@ -31,7 +31,7 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     except UsageError:
         raise
     except Exception as error:
-        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path}: {first_line(error)}") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, npt.NDArray[np.float32]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import keras
 
 from dce_tf.backbones import BACKBONES
+from dce_tf.errors import first_line
 from dce_tf.layers import ImageNetPreprocessing
 
 # How each module wants its pixels; those not named take 0–255 as they are.
@@ -59,7 +60,7 @@ def _load(
             raise
         raise ValueError(
             f"The weights {weights!r} of {name} cannot be had: "
-            f"{str(error).splitlines()[0]} Keras downloads them once to "
+            f"{first_line(error)}. Keras downloads them once to "
             "~/.keras/models: copy that folder from a machine with network, or name a "
             "file: "
             f"--backbone='{known_as}(weights=\"FILE.weights.h5\")', or start from "

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from dce_tf.backbones import BACKBONES
-from dce_tf.errors import UsageError
+from dce_tf.errors import UsageError, first_line
 
 
 def check_backbone(spec: str) -> None:
@@ -42,8 +42,7 @@ def build_backbone(spec: str, *, image_size: int | None = None) -> keras.Model:
         model = keras.models.load_model(spec, compile=False)
     except Exception as error:
         raise ValueError(
-            f"--backbone={spec}: cannot be read as a Keras model: "
-            f"{str(error).splitlines()[0]}"
+            f"--backbone={spec}: cannot be read as a Keras model: {first_line(error)}"
         ) from error
     shapes = model.input_shape, model.output_shape
     if not all(isinstance(shape, tuple) for shape in shapes) or not (

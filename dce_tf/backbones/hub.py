@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from dce_tf.backbones import BACKBONES
-from dce_tf.errors import UsageError
+from dce_tf.errors import UsageError, first_line
 from dce_tf.layers import ImageNetPreprocessing
 
 
@@ -67,7 +67,7 @@ def _load(library: Any, preset: str, weights: bool) -> keras.Model:
         )
     except Exception as error:
         raise ValueError(
-            f"The preset {preset!r} cannot be had: {str(error).splitlines()[0]} "
+            f"The preset {preset!r} cannot be had: {first_line(error)}. "
             "Presets are downloaded once from Kaggle, to ~/.cache/kagglehub: copy that "
             "folder from a machine with network, or save the preset there with "
             "`keras_hub.models.Backbone.from_preset(NAME).save_to_preset(FOLDER)` (and "
@@ -92,7 +92,7 @@ def _preprocess(library: Any, preset: str, mode: str | None) -> keras.layers.Lay
     except Exception as error:
         raise ValueError(
             f"The preset {preset!r} does not say how to scale pixels: "
-            f"{str(error).splitlines()[0]} Say it: "
+            f"{first_line(error)}. Say it: "
             f"--backbone='hub(preset=\"{preset}\", preprocessing=torch)', or caffe or "
             "tf; see ImageNetPreprocessing."
         ) from error

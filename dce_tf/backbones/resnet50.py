@@ -11,7 +11,7 @@ import numpy.typing as npt
 from keras import layers
 
 from dce_tf.backbones import BACKBONES
-from dce_tf.errors import UsageError
+from dce_tf.errors import UsageError, first_line
 from dce_tf.layers import ImageNetPreprocessing
 from dce_tf.torch_weights import read_tensors
 
@@ -100,7 +100,7 @@ def _find(weights: str) -> Path:
     except Exception as error:
         raise ValueError(
             f"The ImageNet weights of resnet50 cannot be had: "
-            f"{str(error).splitlines()[0]} Download {URL} (or torchvision's own "
+            f"{first_line(error)}. Download {URL} (or torchvision's own "
             "resnet50-0676ba61.pth) where there is a network and name the file: "
             "--backbone='resnet50(weights=\"FILE\")', or start from random: "
             "--backbone='resnet50(weights=None)'."

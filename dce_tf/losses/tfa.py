@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 
 from dce_tf.distances import label_masks, pairwise_distances
-from dce_tf.errors import UsageError
+from dce_tf.errors import UsageError, first_line
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import MetricLoss, mean_where
 from dce_tf.losses.n_pairs import anchors_and_positives
@@ -100,7 +100,7 @@ class AddonsLoss(MetricLoss):
         try:
             self._function = getattr(_load(module), function)
         except Exception as error:
-            raise _absent(ours, str(error).splitlines()[0]) from error
+            raise _absent(ours, first_line(error)) from error
         self._compute = compute
 
     def call(
