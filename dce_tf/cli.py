@@ -80,7 +80,7 @@ def _run(words: list[str], verbose: bool) -> int:
         print(USAGE.format(commands=_command_list()), end="")
         return 0
     with contextlib.nullcontext() if verbose else _quietly():
-        command = importlib.import_module(f"{commands.__name__}.{_module(name)}")
+        command = importlib.import_module(f"{commands.__name__}.{module_of(name)}")
         if "tensorflow" in sys.modules:
             # Looks for GPUs, once, which without one is a matter of many words.
             sys.modules["tensorflow"].config.list_physical_devices()
@@ -122,7 +122,7 @@ def command_names() -> list[str]:
     return sorted(module.name.rstrip("_") for module in modules)
 
 
-def _module(name: str) -> str:
+def module_of(name: str) -> str:
     """Returns the module of a command: a word of Python's own has a line behind it."""
     return f"{name}_" if keyword.iskeyword(name) else name
 
@@ -145,7 +145,7 @@ def _command_list() -> str:
     # Read, not imported: that would load TensorFlow to print a list.
     lines = []
     for name in command_names():
-        source = (Path(commands.__path__[0]) / f"{_module(name)}.py").read_text(
+        source = (Path(commands.__path__[0]) / f"{module_of(name)}.py").read_text(
             encoding="utf-8"
         )
         first = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]

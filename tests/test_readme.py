@@ -1,5 +1,6 @@
 """The README does what it says."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests import fakes
 
 ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -21,7 +23,7 @@ def test_ci_runs_the_test_command() -> None:
 @pytest.mark.slow
 def test_keras_example_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     fakes.write_folder(tmp_path, num_classes=6, images_per_class=8)
     space: dict = {}
     for block in blocks:
@@ -34,16 +36,18 @@ def test_keras_example_runs(tmp_path: Path) -> None:
 def test_every_flag_named_exists() -> None:
     from absl import flags
 
-    from dce_tf import config
-    from dce_tf.commands import data, evaluate
+    from dce_tf import cli, commands
 
     known = {"help", "flagfile", "csv", "logdir"}
-    for define in (config.define_flags, data.define_flags, evaluate.define_flags):
+    for name in cli.command_names():
         values = flags.FlagValues()
-        define(values)
+        module = importlib.import_module(f"{commands.__name__}.{cli.module_of(name)}")
+        module.define_flags(values)
         known |= set(values)
     named = {
-        name.replace("-", "_") for name in re.findall(r"--([a-z][a-z_-]+)", README)
+        name.replace("-", "_")
+        for page in PAGES
+        for name in re.findall(r"--([a-z][a-z_-]+)", page.read_text(encoding="utf-8"))
     }
     # Flags of git, pip and the like do not occur.
     assert named - known == set()
