@@ -14,6 +14,7 @@ import pkgutil
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from dce_tf.profiles import find_recipe
 from dce_tf.registry import suggest
 
 DEFAULT_COMMAND = "train"
+AGAIN_SECONDS = 10.0  # Until a request to stop that nothing came of is repeated.
 _ALIAS = "Alias for --"  # How absl's help of an alias begins.
 
 USAGE = """\
@@ -53,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     verbose = any(normalise(word) in ("--verbose", "--verbose=true") for word in words)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "2")
     try:
-        return _run(words, verbose)
+        with _interruptible():
+            return _run(words, verbose)
     except KeyboardInterrupt:
         print(
             "\nStopped. The same command goes on from the last checkpoint.",
@@ -72,6 +74,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"Error: {_one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError | flags.Error) else 1
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Makes Ctrl-C and SIGTERM raise KeyboardInterrupt until it is heard.
+
+    Raised inside a destructor or a callback of C code, an exception is only printed.
+    """
+
+    def interrupt(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = [signal.signal(each, interrupt) for each in asking]
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for each, handler in zip(asking, before, strict=True):
+            signal.signal(each, handler)
 
 
 def _run(words: list[str], verbose: bool) -> int:

@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,27 @@ def test_main_py_is_the_same_program() -> None:
     assert done.returncode == 0
     assert "Commands:" in done.stdout
     assert done.stderr == ""
+
+
+def test_request_to_stop_is_repeated_until_it_is_heard(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    swallowed: list[bool] = []
+
+    def deaf(words: list[str], verbose: bool) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            swallowed.append(True)  # As in a destructor.
+        time.sleep(5)
+        return 0
+
+    monkeypatch.setattr(cli, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(cli, "_run", deaf)
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    assert cli.main([]) == 130
+    assert swallowed == [True]
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

@@ -241,7 +241,7 @@ def run_variant(
     seconds, failed = [], []
     for config in configs:
         run = RunDirectory.of(config)
-        reason = "" if _is_done(run, config) else _run(config, output)
+        reason = "" if _is_done(run, config) else run_in_process(config, output)
         if reason:
             failed.append(f"seed {config.random_seed}: {reason}")
             display.note(f"{run.path.name}: failed. {reason}")
@@ -259,8 +259,16 @@ def _is_done(run: RunDirectory, config: Config) -> bool:
     return run.report() is not None and not run.config().differences(config)
 
 
-def _run(config: Config, output: Path) -> str:
-    """Trains; returns what went wrong, if anything did."""
+def run_in_process(config: Config, output: Path) -> str:
+    """Trains in a process of its own.
+
+    Args:
+        config: The settings.
+        output: To this file goes what it prints.
+
+    Returns:
+        What went wrong; empty if nothing did.
+    """
     words = [
         f"--{field.name}={getattr(config, field.name)}"
         for field in dataclasses.fields(config)

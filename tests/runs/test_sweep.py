@@ -174,7 +174,7 @@ def test_runs_that_are_done_are_not_started_again(
         finish(config, recall=0.1 * config.random_seed)
         return "" if config.random_seed < 3 else "Exit code 1: Error: out of luck"
 
-    monkeypatch.setattr(sweep, "_run", run)
+    monkeypatch.setattr(sweep, "run_in_process", run)
     base = Config(log_dir=str(tmp_path))
     settings = {"num_clusters": 2}
     configs = sweep.configs_of(base, settings, [1, 2, 3])

@@ -195,7 +195,7 @@ def test_killed_process_is_resumed_by_the_same_command(
     if how == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:
-        assert process.returncode == 130
+        assert process.returncode == 130, err
         assert "goes on from the last checkpoint" in err
     assert run.report() is None
     subprocess.run(command, check=True, capture_output=True)

@@ -1,0 +1,189 @@
+"""Does dividing help? Runs what docs/ablation.csv lacks, and draws its tables.
+
+    python -m benchmarks.ablation --data_dir=GROCERY --backbone=efficientnet_lite0.keras
+    python -m benchmarks.ablation --tables
+
+Each run adds its line to the CSV when it ends, so that this can be stopped at any time.
+Nothing is selected: the score is that of the test split after the last epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dce_tf.config import Config
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.sweep import run_in_process
+
+RESULTS = Path(__file__).parents[1] / "docs" / "ablation.csv"
+COLUMNS = ("data", "loss", "parts", "clusters", "seed", "recall@1", "map@r", "seconds")
+LOSSES = ("margin", "multi_similarity", "proxy_anchor")
+PARTS: dict[str, dict[str, Any]] = {
+    "slices": {},
+    "masks": {"parts": "masks"},
+    "isolated": {"isolated_learners": True},
+    "best": {
+        "isolated_learners": True,
+        "augmentation": "paper(crop_area=0.25)",
+        "embedding_lr": 1e-3,
+    },
+}
+BASE = {
+    "grocery": Config(
+        dataset="csv",
+        image_size=128,
+        embedding_dim=128,
+        num_epochs=4,
+        full_embedding_epoch=2,
+        finetune_epoch=3,
+        backbone_lr=1e-4,
+        embedding_lr=1e-4,
+        val_fraction=0.0,
+        select_on="test",
+        evaluate_every=4,
+        nmi_runs=0,
+        export=False,
+    ),
+    "glyphs": Config(
+        dataset="glyphs",
+        image_size=48,
+        augmentation="none",
+        backbone="small",
+        embedding_dim=64,
+        num_epochs=8,
+        full_embedding_epoch=4,
+        finetune_epoch=6,
+        backbone_lr=1e-3,
+        backbone_wd=0.0,
+        embedding_lr=1e-3,
+        embedding_wd=0.0,
+        val_fraction=0.0,
+        select_on="test",
+        evaluate_every=8,
+        nmi_runs=0,
+        export=False,
+    ),
+}
+
+Row = dict[str, str]
+
+
+def wanted() -> Iterator[tuple[str, str, str, int, int]]:
+    """Yields data, loss, parts, clusters and seed, the most telling first."""
+    for data, seed, clusters in itertools.product(BASE, range(3), (1, 4, 2, 8)):
+        for parts, loss in itertools.product(("slices", "masks", "isolated"), LOSSES):
+            if clusters > 1 or parts == "slices":
+                yield data, loss, parts, clusters, seed
+    for seed, clusters in itertools.product(range(3), (1, 4)):
+        yield "grocery", "multi_similarity", "best", clusters, seed
+
+
+def read_rows() -> list[Row]:
+    """Returns the runs that are done."""
+    if not RESULTS.is_file():
+        return []
+    with RESULTS.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(rows: Sequence[Row]) -> None:
+    """Stores the runs that are done."""
+    with RESULTS.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def config_of(
+    data: str, loss: str, parts: str, clusters: int, seed: int, **where: Any
+) -> Config:
+    """Returns the settings of a run."""
+    settings = {**vars(BASE[data]), **PARTS[parts], **where}
+    if parts == "best" and clusters == 1:
+        settings["embedding_lr"] = 1e-4
+    settings |= {"loss": loss, "num_clusters": clusters, "random_seed": seed}
+    return Config(**{**settings, "exp": f"{loss}-{parts}-{seed}"})
+
+
+def run(key: tuple[str, str, str, int, int], **where: Any) -> Row:
+    """Trains; returns the line of the table.
+
+    Raises:
+        RuntimeError: If the run fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        config = config_of(*key, log_dir=folder, **where)
+        reason = run_in_process(config, Path(folder) / "output.txt")
+        if reason:
+            raise RuntimeError(f"{key}: {reason}")
+        directory = RunDirectory.of(config)
+        report, metrics = directory.report() or {}, directory.metrics()
+    scores = [f"{report['after'][name]:.4f}" for name in ("recall@1", "map@r")]
+    seconds = sum(line.get("seconds_train", 0.0) for line in metrics)
+    values = [*(str(part) for part in key), *scores, f"{seconds:.0f}"]
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Returns the tables of docs/ablation.md."""
+    lines = []
+    for data in BASE:
+        lines += [
+            f"### {data}",
+            "",
+            "| loss | parts | K | recall@1 | MAP@R | seeds | seconds |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for loss, parts, clusters in itertools.product(LOSSES, PARTS, (1, 2, 4, 8)):
+            own = [
+                row
+                for row in rows
+                if (row["data"], row["loss"], row["parts"], int(row["clusters"]))
+                == (data, loss, parts, clusters)
+            ]
+            if own:
+                numbers = (_mean(own, name) for name in ("recall@1", "map@r"))
+                named = "–" if clusters == 1 and parts == "slices" else parts
+                seconds = statistics.mean(float(row["seconds"]) for row in own)
+                cells = [f"`{loss}`", named, str(clusters), *numbers, str(len(own))]
+                lines.append(f"| {' | '.join(cells)} | {seconds:.0f} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _mean(rows: Sequence[Row], name: str) -> str:
+    values = [float(row[name]) for row in rows]
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
+
+
+def main() -> None:
+    """Runs what is missing, or prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data_dir", help="The grocery photographs.")
+    parser.add_argument("--backbone", help="For them.")
+    parser.add_argument("--tables", action="store_true", help="Only print the tables.")
+    arguments = parser.parse_args()
+    rows = read_rows()
+    done = {tuple(row[name] for name in COLUMNS[:5]) for row in rows}
+    for key in wanted() if not arguments.tables else ():
+        if tuple(str(part) for part in key) in done:
+            continue
+        given = {"data_dir": arguments.data_dir, "backbone": arguments.backbone}
+        row = run(key, **(given if key[0] == "grocery" else {}))
+        rows.append(row)
+        write_rows(rows)
+        print(", ".join(row.values()), flush=True)
+    print(tables(rows))
+
+
+if __name__ == "__main__":
+    main()
