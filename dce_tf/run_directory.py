@@ -83,6 +83,11 @@ class RunDirectory:
         return self.path / "bad_images.json"
 
     @property
+    def labels_file(self) -> Path:
+        """The classes trained on, a line each; there when the run is done."""
+        return self.path / "labels.txt"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of what a run resumes from, and of the best weights."""
         return self.path / "checkpoints"

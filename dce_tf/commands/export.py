@@ -18,7 +18,7 @@ from dce_tf.errors import UsageError
 from dce_tf.export import export_saved_model
 from dce_tf.model import EmbeddingModel
 from dce_tf.run_directory import RunDirectory
-from dce_tf.runs.outcome import load_best_model
+from dce_tf.runs.outcome import export_run, load_best_model
 from dce_tf.runs.selecting import define_run_flag, named_path
 
 
@@ -34,26 +34,32 @@ def define_flags(values: flags.FlagValues) -> None:
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Exports."""
     path = named_path(settings, arguments)
-    if path.suffix == ".keras":
-        model, size = _read(path), settings["image_size"]
-        folder = path.with_name(f"{path.stem}-export")
-        if size is None:
-            raise UsageError(
-                f"{path} does not say how large its images are: pass --image_size=224, "
-                "or whatever it was trained with."
-            )
-    else:
-        opened = RunDirectory.opened(path)
-        model, size = load_best_model(opened), opened.config().image_size
-        folder = opened.export
-        if settings["image_size"] not in (None, size):
-            raise UsageError(
-                f"--image_size={settings['image_size']}: the run has {size}. Leave the "
-                "flag out."
-            )
-    target = Path(settings["output_dir"] or folder)
-    print(export_saved_model(model, size, target))
+    given = settings["output_dir"]
+    folder = Path(given) if given else None
+    export = _export_file if path.suffix == ".keras" else _export_run
+    print(export(path, settings["image_size"], folder))
     return 0
+
+
+def _export_file(path: Path, image_size: int | None, folder: Path | None) -> Path:
+    model = _read(path)
+    if image_size is None:
+        raise UsageError(
+            f"{path} does not say how large its images are: pass --image_size=224, or "
+            "whatever it was trained with."
+        )
+    folder = folder or path.with_name(f"{path.stem}-export")
+    return export_saved_model(model, image_size, folder)
+
+
+def _export_run(path: Path, image_size: int | None, folder: Path | None) -> Path:
+    run = RunDirectory.opened(path)
+    if image_size not in (None, run.config().image_size):
+        raise UsageError(
+            f"--image_size={image_size}: the run has {run.config().image_size}. Leave "
+            "the flag out."
+        )
+    return export_run(run, load_best_model(run), run.report(), folder)
 
 
 def _read(path: Path) -> EmbeddingModel:

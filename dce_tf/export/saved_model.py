@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from dce_tf import images
+from dce_tf.export.warmup import write_warmup
+from dce_tf.files import write_json, write_text
 from dce_tf.model import EmbeddingModel
 
 SERVE_BYTES = "serving_default"
@@ -59,15 +62,24 @@ class ServedEmbedder(tf.Module):
         return {"embedding": self._model(images, training=False)}
 
 
-def export_saved_model(model: EmbeddingModel, image_size: int, folder: Path) -> Path:
+def export_saved_model(
+    model: EmbeddingModel,
+    image_size: int,
+    folder: Path,
+    card: Mapping[str, Any] | None = None,
+    labels: Sequence[str] = (),
+) -> Path:
     """Writes the next version of a SavedModel.
 
-    A reader of `folder` sees the version when it is whole, not before.
+    A reader of `folder` sees the version when it is whole, not before. In its
+    `assets.extra` lie requests for TensorFlow Serving to warm up with.
 
     Args:
         model: What to export.
         image_size: Side of its input in pixels.
         folder: Holds one sub-folder a version: 1, 2, …
+        card: What there is to know about the model, for `model_card.json`.
+        labels: The classes it was trained on, for `labels.txt`.
 
     Returns:
         The folder of the new version.
@@ -77,9 +89,24 @@ def export_saved_model(model: EmbeddingModel, image_size: int, folder: Path) -> 
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
         written = Path(temporary) / "model"
         tf.saved_model.save(served, str(written), signatures=served.signatures())
+        _write_assets(written / "assets.extra", image_size, card, labels)
         target = folder / str(1 + max(versions(folder), default=0))
         shutil.move(written, target)
     return target
+
+
+def _write_assets(
+    folder: Path,
+    image_size: int,
+    card: Mapping[str, Any] | None,
+    labels: Sequence[str],
+) -> None:
+    folder.mkdir()
+    write_warmup(folder, image_size)
+    if card is not None:
+        write_json(folder / "model_card.json", dict(card))
+    if labels:
+        write_text(folder / "labels.txt", "".join(f"{name}\n" for name in labels))
 
 
 def versions(folder: Path) -> list[int]:

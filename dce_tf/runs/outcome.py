@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from rich.table import Table
 from dce_tf.config import Config
 from dce_tf.datasets import Images, Splits
 from dce_tf.export import export_saved_model
+from dce_tf.files import write_text
 from dce_tf.model import EmbeddingModel
 from dce_tf.reports.clusters import plot_clusters
 from dce_tf.reports.neighbours_sheet import plot_neighbours
@@ -19,6 +21,7 @@ from dce_tf.reports.scores import SELECTED_ON_TEST, open_set_lines, scores_table
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.run_directory import RunDirectory, best_line
+from dce_tf.runs.card import model_card
 from dce_tf.runs.environment import environment
 from dce_tf.runs.open_set import score_open_set
 from dce_tf.runs.session import build_evaluator, build_extractor
@@ -79,11 +82,6 @@ def conclude(
     draw_plots(run, progress.history)
     _draw_snapshots(run, splits, len(progress.history) - 1)
     _write_projector(run, splits.gallery, after.gallery)
-    exported = (
-        export_saved_model(model, config.image_size, run.export)
-        if config.export
-        else None
-    )
     tests = {each.search.name: each.as_json() for each in evaluations}
     report = {
         "before": progress.before,
@@ -96,13 +94,42 @@ def conclude(
             score_open_set(evaluator, splits, after) if splits.open_set else None
         ),
         "seconds": sum(metrics.get("seconds", 0.0) for metrics in progress.history),
-        "export": str(exported.relative_to(run.path)) if exported else None,
+        "export": None,
         "warnings": list(splits.warnings),
         "environment": environment(),
     }
+    write_text(run.labels_file, "".join(f"{n}\n" for n in splits.train.class_names))
+    if config.export:
+        exported = export_run(run, model, report)
+        report["export"] = str(exported.relative_to(run.path))
     _write_hparams(run, config, report)
     run.write_report(report)
     return report
+
+
+def export_run(
+    run: RunDirectory,
+    model: EmbeddingModel,
+    report: dict[str, Any] | None,
+    folder: Path | None = None,
+) -> Path:
+    """Exports the model of a run as its next version; returns where.
+
+    Args:
+        run: The run.
+        model: Of its best epoch.
+        report: For the card; None writes none, as long as the run is not done.
+        folder: Holds the versions; default: the run's own.
+    """
+    config = run.config()
+    labels = run.labels_file
+    return export_saved_model(
+        model,
+        config.image_size,
+        folder or run.export,
+        card=model_card(config, report) if report else None,
+        labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
+    )
 
 
 def draw_plots(run: RunDirectory, history: list[dict[str, Any]]) -> None:

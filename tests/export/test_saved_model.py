@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from dce_tf import images
 from dce_tf.backbones import build_backbone
@@ -161,3 +162,32 @@ def test_every_export_is_a_new_version(model: EmbeddingModel, tmp_path: Path) ->
     (tmp_path / "7").mkdir()
     assert export_saved_model(model, SIZE, tmp_path).name == "8"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "7", "8"]
+
+
+def test_warm_up_requests_are_answered_by_the_model(exported: Path) -> None:
+    served = tf.saved_model.load(str(exported))
+    file = exported / "assets.extra" / "tf_serving_warmup_requests"
+    seen = set()
+    for record in tf.data.TFRecordDataset([str(file)]):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        signature = served.signatures[request.model_spec.signature_name]
+        inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        embedding = signature(**inputs)["embedding"]
+        seen.add((request.model_spec.signature_name, embedding.shape[0]))
+        np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, rtol=1e-5)
+    assert seen == {(s, n) for s in ("serving_default", "serve_tensor") for n in (1, 8)}
+
+
+def test_card_and_labels_lie_beside_the_model(
+    model: EmbeddingModel, tmp_path: Path
+) -> None:
+    card = {"name": "é", "license": {"model": None}}
+    folder = export_saved_model(model, SIZE, tmp_path, card, ["apple", "kiwi é"])
+    assets = folder / "assets.extra"
+    assert json.loads((assets / "model_card.json").read_text("utf-8")) == card
+    assert (assets / "labels.txt").read_text("utf-8") == "apple\nkiwi é\n"
+    plain = export_saved_model(model, SIZE, tmp_path)
+    assert [path.name for path in (plain / "assets.extra").iterdir()] == [
+        "tf_serving_warmup_requests"
+    ]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf import devices, images
+from dce_tf import cli, devices, images
 from dce_tf.config import Config
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.outcome import load_best_model
@@ -70,6 +70,15 @@ def test_run_leaves_what_the_contract_promises(config: Config) -> None:
         "epoch-0002.npz",
     ]
     assert (run.export / "1" / "saved_model.pb").is_file()
+    assets = run.export / "1" / "assets.extra"
+    card = json.loads((assets / "model_card.json").read_text())
+    assert card["test"]["scores"] == report["after"]
+    assert card["preprocessing"]["image_size"] == 32
+    assert (assets / "labels.txt").read_text() == run.labels_file.read_text()
+    assert len(run.labels_file.read_text().splitlines()) == 8
+    assert cli.main(["export", str(run.path)]) == 0
+    again = run.export / "2" / "assets.extra" / "model_card.json"
+    assert json.loads(again.read_text()) == card
     assert json.loads(run.bad_images_file.read_text()) == {}
 
 
