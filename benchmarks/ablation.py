@@ -23,6 +23,8 @@ from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.sweep import run_in_process
 
 RESULTS = Path(__file__).parents[1] / "docs" / "ablation.csv"
+PAGE = RESULTS.with_suffix(".md")
+BEGIN, END = "<!-- tables -->", "<!-- end -->"
 COLUMNS = ("data", "loss", "parts", "clusters", "seed", "recall@1", "map@r", "seconds")
 LOSSES = ("margin", "multi_similarity", "proxy_anchor")
 PARTS: dict[str, dict[str, Any]] = {
@@ -134,7 +136,7 @@ def run(key: tuple[str, str, str, int, int], **where: Any) -> Row:
 def tables(rows: Sequence[Row]) -> str:
     """Returns the tables of docs/ablation.md."""
     lines = []
-    for data in BASE:
+    for data in sorted({row["data"] for row in rows}, reverse=True):
         lines += [
             f"### {data}",
             "",
@@ -156,6 +158,14 @@ def tables(rows: Sequence[Row]) -> str:
                 lines.append(f"| {' | '.join(cells)} | {seconds:.0f} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def write_page(rows: Sequence[Row]) -> None:
+    """Puts the tables between the marks of docs/ablation.md."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    _, after = rest.split(END)
+    text = f"{before}{BEGIN}\n\n{tables(rows)}\n{END}{after}"
+    PAGE.write_text(text, encoding="utf-8")
 
 
 def _mean(rows: Sequence[Row], name: str) -> str:
@@ -182,6 +192,7 @@ def main() -> None:
         rows.append(row)
         write_rows(rows)
         print(", ".join(row.values()), flush=True)
+    write_page(rows)
     print(tables(rows))
 
 
