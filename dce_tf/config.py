@@ -239,8 +239,8 @@ class Config:
     )
     miner: str | None = setting(
         None,
-        "Miner, such as 'distance_weighted(cutoff=0.5)'; default: the loss's own, "
-        "'nearest' for margin.",
+        "Miner, such as 'distance_weighted(cutoff=0.5)', in place of the loss's own, "
+        "which is 'nearest' for margin.",
     )
     mining: str = setting(
         "global",

@@ -112,7 +112,10 @@ class Registry(Generic[T]):
         Raises:
             UsageError: As `check`, or if the factory refuses an option's value.
         """
-        name, options = self.check(spec)
+        return self.create(*self.check(spec), **context)
+
+    def create(self, name: str, options: dict[str, Any], **context: Any) -> T:
+        """Builds an entry with options that `check` has seen; see `build`."""
         factory = self._factories[name]
         wanted = inspect.signature(factory).parameters
         given = {k: v for k, v in context.items() if k in wanted}

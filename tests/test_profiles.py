@@ -65,6 +65,9 @@ def test_flags_win_over_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     cli.main(["--num_clusters=2", "--profile=paper2019", "--dataset=sop"])
     assert given[0]["num_clusters"] == 2
     assert given[0]["full_embedding_epoch"] == 80
+    for words in (["--loss=proxy_anchor"], ["--miner=hard"]):
+        cli.main([*words, "--profile=paper2019", "--dataset=sop"])
+        check(from_flags(given[-1]))
 
 
 @pytest.mark.parametrize(

@@ -28,25 +28,31 @@ def build_loss(spec: str, space: Space, miner: str | None = None) -> MetricLoss:
     Args:
         spec: Such as `"margin(beta=1.2) + 0.5 * proxy_anchor()"`.
         space: For losses that keep vectors of their own.
-        miner: For every term that takes one and does not name its own; None for the
-            default of each.
+        miner: For every term that takes one, in place of its own; None leaves each
+            with what it names, or its default.
 
     Raises:
         UsageError: As `check_loss`.
     """
-    context: dict[str, Any] = {"space": space}
-    if miner is not None:
-        context["miner"] = MINERS.build(miner)
     terms = parse_sum(spec)
-    names = [LOSSES.check(term)[0] for _, term in terms]
-    if miner is not None and not any("miner" in LOSSES.options(n) for n in names):
-        raise UsageError(
-            f"--miner={miner}: the loss {spec!r} takes no miner. Leave it out."
-        )
-    losses = [LOSSES.build(term, **context) for _, term in terms]
+    checked = [LOSSES.check(term) for _, term in terms]
+    if miner is not None:
+        chosen = MINERS.build(miner)
+        taking = [options for name, options in checked if _takes_miner(name)]
+        if not taking:
+            raise UsageError(
+                f"--miner={miner}: the loss {spec!r} takes no miner. Leave it out."
+            )
+        for options in taking:
+            options["miner"] = chosen
+    losses = [LOSSES.create(*each, space=space) for each in checked]
     if len(terms) == 1 and terms[0][0] == 1:
         return losses[0]
     return WeightedSum(losses, [weight for weight, _ in terms])
+
+
+def _takes_miner(name: str) -> bool:
+    return "miner" in LOSSES.options(name)
 
 
 class WeightedSum(MetricLoss):

@@ -124,6 +124,15 @@ def test_compiles_with_xla_to_the_same_number(name: str) -> None:
     assert float(compiled()) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+def test_miner_of_the_flag_takes_the_place_of_the_losses_own() -> None:
+    space = Space(6, 4)
+    plain = build_loss("margin(miner=hard)", space)
+    assert type(plain.miner).__name__ == "HardPairs"
+    both = build_loss("margin(miner=hard) + supcon + proxy_anchor", space, "semi_hard")
+    names = [type(getattr(term, "miner", None)).__name__ for term in both.terms]
+    assert names == ["SemiHardNegatives", "SemiHardNegatives", "NoneType"]
+
+
 def test_weighted_sum_adds_its_terms() -> None:
     x = CASES["random"][0]
     total = build("margin(miner=all) + 0.5 * supcon(temperature=0.2)")
