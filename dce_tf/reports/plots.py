@@ -101,6 +101,6 @@ def plot_distances(
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_ylabel("density")
         tidy(axes)
-    above.legend(fontsize=8, title="pairs", title_fontsize=8)
+    above.legend(fontsize=8, loc="upper left", title="pairs", title_fontsize=8)
     below.set_xlabel("Euclidean distance between embeddings")
     save(figure, path)

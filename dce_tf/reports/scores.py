@@ -97,6 +97,6 @@ def plot_recall_at(results: Results, path: Path, title: str) -> None:
     axes.set_xlabel("K")
     axes.set_ylabel("recall@K")
     axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
     tidy(axes)
     save(figure, path)
