@@ -324,7 +324,7 @@ class Config:
         self._check_fit()
 
     def _check_fit(self) -> None:
-        if self.parts != "masks" and self.embedding_dim % self.num_clusters:
+        if not self._shares_evenly(self.num_clusters):
             near = max(1, round(self.embedding_dim / self.num_clusters))
             raise UsageError(
                 f"--embedding_dim={self.embedding_dim} must be a multiple of "
@@ -374,6 +374,14 @@ class Config:
                 f"--num_folds={self.num_folds} chooses on the folds, --select_on=test "
                 "on the test split. Pass one of the two."
             )
+
+    def takes_clusters(self, count: int) -> bool:
+        """Returns whether so many learners can share the embedding."""
+        doubled = count & (count - 1) == 0
+        return self._shares_evenly(count) and (doubled or not self.hierarchical)
+
+    def _shares_evenly(self, count: int) -> bool:
+        return self.parts == "masks" or self.embedding_dim % count == 0
 
     @property
     def finetune_from(self) -> int:

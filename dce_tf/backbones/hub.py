@@ -115,18 +115,15 @@ def resized(network: keras.Model, image_size: int) -> keras.Model:
         ValueError: If the size is no multiple of the patch size.
     """
     config = network.get_config()
-    patch = int(np.max(config.get("patch_size") or 1))
-    if image_size % patch:
-        near = max(1, round(image_size / patch)) * patch
-        raise ValueError(
-            f"--image_size={image_size} must be a multiple of the {patch} pixels of a "
-            f"patch of {network.name}. The nearest is --image_size={near}."
-        )
+    patch = _patch_size(network, image_size)
+    before = dict(config)
     config["image_shape"] = (image_size, image_size, 3)
     if "position_embedding_shape" in config:
         # DINOv2 resizes its table whenever it is loaded, and back when it is saved,
         # which loses what was trained: here it has the right size.
         config["position_embedding_shape"] = config["image_shape"]
+    if _sizes(config) == _sizes(before):
+        return network
     changed = type(network).from_config(config)
     antialias = config.get("antialias_in_interpolation", False)
     for old, new in zip(network.weights, changed.weights, strict=True):
@@ -139,6 +136,22 @@ def resized(network: keras.Model, image_size: int) -> keras.Model:
         if hasattr(layer, "interpolated_position_embeddings"):
             layer.interpolated_position_embeddings.assign(layer.position_embeddings)
     return changed
+
+
+def _patch_size(network: keras.Model, image_size: int) -> int:
+    patch = int(np.max(network.get_config().get("patch_size") or 1))
+    if image_size % patch:
+        near = max(1, round(image_size / patch)) * patch
+        raise ValueError(
+            f"--image_size={image_size} must be a multiple of the {patch} pixels of a "
+            f"patch of {network.name}. The nearest is --image_size={near}."
+        )
+    return patch
+
+
+def _sizes(config: dict[str, Any]) -> list[Any]:
+    names = ("image_shape", "position_embedding_shape")
+    return [list(config[name]) for name in names if config.get(name)]
 
 
 def _resize_table(table: np.ndarray, grid: int, antialias: bool) -> Any:

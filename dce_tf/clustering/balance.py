@@ -51,9 +51,11 @@ def balance_clusters(
 
 
 def _squared_distances(points: Points, centroids: Points) -> npt.NDArray[np.float64]:
-    squares = np.einsum("ij,ij->i", points, points, dtype=np.float64)[:, None]
-    products = points.astype(np.float64) @ centroids.T.astype(np.float64)
-    return squares - 2 * products + np.einsum("ij,ij->i", centroids, centroids)
+    # The product in float32: points may be gigabytes, which float64 would double.
+    squares = np.einsum("ij,ij->i", points, points)[:, None]
+    products = points @ centroids.T
+    gaps = squares - 2 * products + np.einsum("ij,ij->i", centroids, centroids)
+    return gaps.astype(np.float64)
 
 
 def _limit(costs: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.int64]:

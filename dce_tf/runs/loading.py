@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS, Images, Search, Splits
 from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
+from dce_tf.errors import UsageError
 from dce_tf.files import write_json
 from dce_tf.scan import find_broken
 from dce_tf.training.display import Display
@@ -130,7 +131,9 @@ def _check_trainable(train: Images, config: Config) -> None:
             "classes are needed to learn what is alike and what is not."
         )
     if config.num_clusters > pairs // 2:
-        raise ValueError(
+        fitting = (k for k in range(pairs // 2, 0, -1) if config.takes_clusters(k))
+        raise UsageError(
             f"--num_clusters={config.num_clusters} is too many for {pairs} classes "
-            f"with two images or more: a cluster needs two. Use at most {pairs // 2}."
+            "with two images or more: a cluster needs two. The nearest that works is "
+            f"--num_clusters={next(fitting)}."
         )

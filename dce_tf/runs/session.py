@@ -119,7 +119,6 @@ def build_session(
     display: Display,
 ) -> Session:
     """Builds the parts of a run on data that is read."""
-    _check_clusters(config, len(splits.train.class_names))
     with strategy.scope():
         model = build_model(config)
         layer = model.embedding
@@ -198,21 +197,6 @@ def parameter_groups(
         ParameterGroup(others, loss_lr),
     ]
     return [group for group in groups if group.variables]
-
-
-def _check_clusters(config: Config, num_classes: int) -> None:
-    if config.num_clusters <= num_classes:
-        return
-    fitting = (
-        k
-        for k in range(num_classes, 0, -1)
-        if config.parts == "masks" or config.embedding_dim % k == 0
-    )
-    raise UsageError(
-        f"--num_clusters={config.num_clusters} is more than the {num_classes} classes "
-        "of the training images, and each cluster needs two. The nearest that works is "
-        f"--num_clusters={next(fitting)}."
-    )
 
 
 def build_extractor(

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,8 +15,6 @@ from dce_tf.backbones.blocks import checkpoint_blocks, find_blocks, train_last_b
 from dce_tf.errors import UsageError
 from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.model import EmbeddingModel
-
-keras_hub = pytest.importorskip("keras_hub", reason="keras-hub is not installed")
 
 SIZE = 32
 SCALE, OFFSET = [1 / 64, 1 / 50, 1 / 40], [-2.0, -1.5, -1.0]

@@ -5,6 +5,7 @@ import pytest
 
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
+from dce_tf.errors import UsageError
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.loading import load_data, selection_search
 from dce_tf.training.display import Display
@@ -65,10 +66,21 @@ def test_nothing_to_select_on_is_refused(tmp_path: Path) -> None:
         load(root, val_fraction=0)
 
 
-def test_more_clusters_than_classes_allow_names_the_most(tmp_path: Path) -> None:
-    root = fakes.write_folder(tmp_path, num_classes=10, images_per_class=3)
-    with pytest.raises(ValueError, match=r"--num_clusters=8 is too many.*at most 4"):
-        load(root, num_clusters=8, val_fraction=0.2)
+@pytest.mark.parametrize(
+    ("num_classes", "settings", "nearest"),
+    [
+        (10, {}, 4),
+        (18, {}, 4),  # There are classes for 7, which 128 dimensions do not share.
+        (18, {"parts": "masks"}, 7),
+        (18, {"parts": "masks", "hierarchical": True}, 4),
+    ],
+)
+def test_more_clusters_than_classes_allow_names_the_nearest(
+    tmp_path: Path, num_classes: int, settings: dict, nearest: int
+) -> None:
+    root = fakes.write_folder(tmp_path, num_classes, images_per_class=3)
+    with pytest.raises(UsageError, match=f"too many.*--num_clusters={nearest}\\."):
+        load(root, num_clusters=8, val_fraction=0.2, **settings)
 
 
 def test_broken_images_keep_query_and_gallery_numbered_alike(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import pytest
 from dce_tf.config import Config
 from dce_tf.errors import UsageError
 from dce_tf.losses import Space, build_loss
-from dce_tf.runs import session
 from dce_tf.runs.session import build_model, check, parameter_groups
 
 SMALL = {"backbone": "small", "image_size": 32, "embedding_dim": 8, "num_clusters": 2}
@@ -77,15 +76,3 @@ def test_a_growing_division_begins_with_the_whole_embedding() -> None:
 def test_check_names_what_cannot_work(settings: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check(Config(**{**SMALL, **settings}))
-
-
-@pytest.mark.parametrize(
-    ("clusters", "parts", "nearest"), [(8, "slices", 4), (8, "masks", 6)]
-)
-def test_more_clusters_than_classes_are_refused(
-    clusters: int, parts: str, nearest: int
-) -> None:
-    config = Config(num_clusters=clusters, embedding_dim=32, parts=parts)
-    with pytest.raises(UsageError, match=f"works is --num_clusters={nearest}"):
-        session._check_clusters(config, num_classes=6)
-    session._check_clusters(config, num_classes=8)

@@ -66,7 +66,6 @@ def proposals(search: str, trials: int = 12, seed: int = 0, target: float = 1e-4
 
 @pytest.mark.parametrize("search", ["random", "tpe"])
 def test_same_seed_and_scores_propose_the_same_so_a_search_goes_on(search: str) -> None:
-    pytest.importorskip("optuna")
     whole = proposals(search)
     assert proposals(search) == whole
     assert proposals(search, trials=5) == whole[:5]
@@ -78,7 +77,6 @@ def test_same_seed_and_scores_propose_the_same_so_a_search_goes_on(search: str) 
 
 
 def test_tpe_learns_where_scores_are_high() -> None:
-    pytest.importorskip("optuna")
 
     def gap(search: str) -> float:
         last = [s["embedding_lr"] for s in proposals(search, trials=60)[30:]]
