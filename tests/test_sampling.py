@@ -2,22 +2,26 @@ import numpy as np
 import pytest
 
 from dce_tf.errors import UsageError
-from dce_tf.sampling import SAMPLERS, class_balanced_batches, plan_epoch
+from dce_tf.sampling import SAMPLERS, BatchRequest, plan_epoch
 
 SETTINGS = {"batch_size": 20, "samples_per_class": 4}
 
 
-def draw(
-    labels: np.ndarray, steps: int = 50, seed: int = 0, rows=None, **settings
+def sample(
+    spec: str, labels: np.ndarray, steps: int = 50, seed: int = 0, rows=None, **settings
 ) -> np.ndarray:
-    rows = np.arange(len(labels)) if rows is None else rows
-    return class_balanced_batches(
-        labels.astype(np.int32),
-        rows,
+    request = BatchRequest(
+        labels=labels.astype(np.int32),
+        rows=np.arange(len(labels)) if rows is None else rows,
         steps=steps,
         rng=np.random.default_rng(seed),
         **{**SETTINGS, **settings},
     )
+    return SAMPLERS.build(spec)(request)
+
+
+def draw(labels: np.ndarray, short: str = "repeat", **settings) -> np.ndarray:
+    return sample(f"class_balanced(short={short})", labels, **settings)
 
 
 def test_batches_are_groups_of_distinct_images_of_distinct_classes() -> None:
@@ -170,16 +174,6 @@ def test_small_classes_are_filled_with_other_images_if_asked() -> None:
     )
 
 
-def sample(spec: str, labels: np.ndarray, steps: int = 40, **options) -> np.ndarray:
-    return SAMPLERS.build(spec)(
-        labels.astype(np.int32),
-        np.arange(len(labels)),
-        steps=steps,
-        rng=np.random.default_rng(0),
-        **{**SETTINGS, **options},
-    )
-
-
 @pytest.mark.parametrize("by", ["cluster", "super_class"])
 def test_grouped_draws_a_share_of_the_classes_alike(by: str) -> None:
     labels = np.repeat(np.arange(40), 6)
@@ -200,7 +194,7 @@ def test_grouped_draws_a_share_of_the_classes_alike(by: str) -> None:
 def test_grouped_fills_a_batch_from_few_classes() -> None:
     labels = np.repeat(np.arange(3), 9)
     drawn = sample("grouped(share=1.0)", labels, groups=np.zeros(27, np.int32))
-    assert drawn.shape == (40, 20)
+    assert drawn.shape == (50, 20)
     assert set(labels[drawn].ravel()) == {0, 1, 2}
 
 
@@ -237,11 +231,7 @@ def test_every_sampler_draws_the_rows_given_by_its_state_alone(name: str) -> Non
     rows = np.flatnonzero(np.arange(60) % 5)
 
     def again(seed: int) -> np.ndarray:
-        rng = np.random.default_rng(seed)
-        groups = labels // 4
-        return SAMPLERS.build(name)(
-            labels, rows, steps=6, rng=rng, groups=groups, **SETTINGS
-        )
+        return sample(name, labels, 6, seed, rows, groups=labels // 4)
 
     assert again(0).shape == (6, 20)
     assert set(again(0).ravel()) <= set(rows)

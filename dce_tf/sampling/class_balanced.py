@@ -9,20 +9,9 @@ import numpy.typing as npt
 
 from dce_tf.errors import UsageError
 from dce_tf.sampling import SAMPLERS
-
-Rows = npt.NDArray[np.int64]
+from dce_tf.sampling.request import BatchRequest, Rows
 
 _SHORT = ("repeat", "drop", "fill")
-
-
-def check_short(short: str) -> None:
-    """Checks what to do with small classes.
-
-    Raises:
-        UsageError: If it is unknown.
-    """
-    if short not in _SHORT:
-        raise UsageError(f"short={short!r}: expected one of {', '.join(_SHORT)}.")
 
 
 @SAMPLERS.register("class_balanced")
@@ -30,8 +19,14 @@ def check_short(short: str) -> None:
 class ClassBalanced:
     """Draws classes evenly, and the same number of images of each.
 
+    Classes are drawn without repeats. Where there are fewer than a batch has places,
+    each takes several places. Images of a class are drawn without repeats as far as it
+    has enough; classes with one image are left out.
+
     Args:
-        short: See `class_balanced_batches`.
+        short: What to do with a class of fewer images: `"repeat"` them, `"drop"` the
+            class, unless fewer than two would be left, or `"fill"` its places with
+            images of any class.
 
     Raises:
         UsageError: If `short` is unknown.
@@ -40,98 +35,31 @@ class ClassBalanced:
     short: str = "repeat"
 
     def __post_init__(self) -> None:
-        check_short(self.short)
+        if self.short not in _SHORT:
+            raise UsageError(
+                f"class_balanced(short={self.short!r}): expected one of "
+                f"{', '.join(_SHORT)}."
+            )
 
-    def __call__(
-        self,
-        labels: npt.NDArray[np.int32],
-        rows: Rows,
-        *,
-        batch_size: int,
-        samples_per_class: int,
-        steps: int,
-        rng: np.random.Generator,
-        groups: npt.NDArray[np.int32] | None = None,
-        super_classes: npt.NDArray[np.int32] | None = None,
-    ) -> Rows:
+    def __call__(self, request: BatchRequest) -> Rows:
         """Draws batches; see `Sampler`."""
-        del groups, super_classes
-        return class_balanced_batches(
-            labels,
-            rows,
-            batch_size=batch_size,
-            samples_per_class=samples_per_class,
-            steps=steps,
-            rng=rng,
-            short=self.short,
-        )
-
-
-def class_balanced_batches(
-    labels: npt.NDArray[np.int32],
-    rows: Rows,
-    *,
-    batch_size: int,
-    samples_per_class: int,
-    steps: int,
-    rng: np.random.Generator,
-    short: str = "repeat",
-) -> Rows:
-    """Draws batches that hold `samples_per_class` images of each class drawn.
-
-    Classes are drawn uniformly and without repeats. Where there are fewer than a batch
-    has places, each takes several places. Images of a class are drawn without repeats
-    as far as it has enough.
-
-    Args:
-        labels: Class of each image of the split, int32 `(num_images,)`.
-        rows: The images to draw from, as positions in `labels`. Classes with one image
-            among them are left out.
-        batch_size: Images a batch.
-        samples_per_class: Images of one class in a batch, side by side.
-        steps: How many batches.
-        rng: Source of randomness; the same state draws the same batches.
-        short: What to do with a class of fewer images: `"repeat"` them, `"drop"` the
-            class, unless fewer than two would be left, or `"fill"` its places with
-            images of any class.
-
-    Returns:
-        Rows, int64 `(steps, batch_size)`.
-
-    Raises:
-        ValueError: If `samples_per_class` does not divide `batch_size`, or no class has
-            two images in `rows`.
-    """
-    pool = ClassPool.of(labels, rows, samples_per_class if short == "drop" else 2)
-    places = count_places(batch_size, samples_per_class)
-    classes, shares = _draw_classes(len(pool), places, steps, rng)
-    batches = np.empty((steps, batch_size), np.int64)
-    start = 0
-    for share in np.unique(shares)[::-1]:
-        columns = np.flatnonzero(shares == share)
-        wanted = share * samples_per_class
-        drawn = pool.draw(classes[:, columns].ravel(), wanted, rng)
-        if short == "fill":
-            counts = pool.counts[classes[:, columns].ravel()]
-            drawn = _filled(drawn, counts, rows, rng)
-        stop = start + len(columns) * wanted
-        batches[:, start:stop] = drawn.reshape(steps, -1)
-        start = stop
-    return batches
-
-
-def count_places(batch_size: int, samples_per_class: int) -> int:
-    """Returns how many classes a batch has places for.
-
-    Raises:
-        ValueError: If `samples_per_class` does not divide `batch_size`.
-    """
-    if batch_size % samples_per_class:
-        raise ValueError(
-            f"batch_size ({batch_size}) must be a multiple of "
-            f"samples_per_class ({samples_per_class})."
-        )
-    return batch_size // samples_per_class
+        rng, steps = request.rng, request.steps
+        least = request.samples_per_class if self.short == "drop" else 2
+        pool = ClassPool.of(request.labels, request.rows, least)
+        classes, shares = _draw_classes(len(pool), request.places, steps, rng)
+        batches = np.empty((steps, request.batch_size), np.int64)
+        start = 0
+        for share in np.unique(shares)[::-1]:
+            columns = np.flatnonzero(shares == share)
+            wanted = share * request.samples_per_class
+            chosen = classes[:, columns].ravel()
+            drawn = pool.draw(chosen, wanted, rng)
+            if self.short == "fill":
+                drawn = _filled(drawn, pool.counts[chosen], request.rows, rng)
+            stop = start + len(columns) * wanted
+            batches[:, start:stop] = drawn.reshape(steps, -1)
+            start = stop
+        return batches
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

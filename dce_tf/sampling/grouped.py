@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dce_tf.errors import UsageError
 from dce_tf.sampling import SAMPLERS
-from dce_tf.sampling.class_balanced import ClassPool, count_places
+from dce_tf.sampling.class_balanced import ClassPool
 
 Rows = npt.NDArray[np.int64]
 
@@ -43,34 +43,24 @@ class Grouped:
         if not 0 <= self.share <= 1:
             raise UsageError(f"grouped(share={self.share}): expected 0 to 1.")
 
-    def __call__(
-        self,
-        labels: npt.NDArray[np.int32],
-        rows: Rows,
-        *,
-        batch_size: int,
-        samples_per_class: int,
-        steps: int,
-        rng: np.random.Generator,
-        groups: npt.NDArray[np.int32] | None = None,
-        super_classes: npt.NDArray[np.int32] | None = None,
-    ) -> Rows:
+    def __call__(self, request: BatchRequest) -> Rows:
         """Draws batches; see `Sampler`."""
-        if self.by == "super_class" and super_classes is None:
+        if self.by == "super_class" and request.super_classes is None:
             raise UsageError(
                 "--sampler='grouped(by=super_class)': this data set has no super-"
                 "classes. Use grouped(by=cluster), or add a column super_class to the "
                 "CSV index."
             )
-        pool = ClassPool.of(labels, rows)
-        places = count_places(batch_size, samples_per_class)
-        given = groups if self.by == "cluster" else super_classes
+        pool, rng = ClassPool.of(request.labels, request.rows), request.rng
+        given = request.groups if self.by == "cluster" else request.super_classes
         kinds = np.zeros(len(pool), np.int64)
         if given is not None:
             kinds = _groups_of_classes(pool, given)
-        classes = [self._draw_classes(kinds, places, rng) for _ in range(steps)]
-        drawn = pool.draw(np.concatenate(classes), samples_per_class, rng)
-        return drawn.reshape(steps, batch_size)
+        classes = [
+            self._draw_classes(kinds, request.places, rng) for _ in range(request.steps)
+        ]
+        drawn = pool.draw(np.concatenate(classes), request.samples_per_class, rng)
+        return drawn.reshape(request.steps, -1)
 
     def _draw_classes(
         self, kinds: npt.NDArray[np.int64], places: int, rng: np.random.Generator

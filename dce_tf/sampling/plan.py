@@ -3,49 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from dce_tf.sampling import SAMPLERS
-
-Rows = npt.NDArray[np.int64]
-
-
-class Sampler(Protocol):
-    """Draws the batches of one cluster."""
-
-    def __call__(
-        self,
-        labels: npt.NDArray[np.int32],
-        rows: Rows,
-        *,
-        batch_size: int,
-        samples_per_class: int,
-        steps: int,
-        rng: np.random.Generator,
-        groups: npt.NDArray[np.int32] | None = None,
-        super_classes: npt.NDArray[np.int32] | None = None,
-    ) -> Rows:
-        """Draws batches.
-
-        Args:
-            labels: Class of each image of the split, int32 `(num_images,)`.
-            rows: The images to draw from, as positions in `labels`.
-            batch_size: Images a batch.
-            samples_per_class: Images of one class in a batch.
-            steps: How many batches.
-            rng: Source of randomness; the same state draws the same batches.
-            groups: See `plan_epoch`.
-            super_classes: See `plan_epoch`.
-
-        Returns:
-            Rows, int64 `(steps, batch_size)`.
-
-        Raises:
-            ValueError: If nothing can be drawn.
-        """
+from dce_tf.sampling.request import BatchRequest, Rows, Sampler
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,14 +77,16 @@ def plan_epoch(
     steps = max(sizes) if cluster_batches == "max" else min(sizes)
     drawn = [
         sampler(
-            labels,
-            members[cluster],
-            batch_size=batch_size,
-            samples_per_class=samples_per_class,
-            steps=steps,
-            rng=np.random.default_rng([seed, epoch, cluster]),
-            groups=groups,
-            super_classes=super_classes,
+            BatchRequest(
+                labels=labels,
+                rows=members[cluster],
+                batch_size=batch_size,
+                samples_per_class=samples_per_class,
+                steps=steps,
+                rng=np.random.default_rng([seed, epoch, cluster]),
+                groups=groups,
+                super_classes=super_classes,
+            )
         )
         for cluster in turns
     ]

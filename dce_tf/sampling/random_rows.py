@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from dce_tf.sampling import SAMPLERS
-
-Rows = npt.NDArray[np.int64]
+from dce_tf.sampling.request import BatchRequest, Rows
 
 
 @SAMPLERS.register("random")
@@ -20,20 +18,9 @@ class RandomRows:
     A batch may then hold few positive pairs, or none: for losses with class proxies.
     """
 
-    def __call__(
-        self,
-        labels: npt.NDArray[np.int32],
-        rows: Rows,
-        *,
-        batch_size: int,
-        samples_per_class: int,
-        steps: int,
-        rng: np.random.Generator,
-        groups: npt.NDArray[np.int32] | None = None,
-        super_classes: npt.NDArray[np.int32] | None = None,
-    ) -> Rows:
+    def __call__(self, request: BatchRequest) -> Rows:
         """Draws batches; see `Sampler`."""
-        del labels, samples_per_class, groups, super_classes
-        rounds = -(-steps * batch_size // len(rows))
-        drawn = np.concatenate([rng.permutation(rows) for _ in range(rounds)])
-        return drawn[: steps * batch_size].reshape(steps, batch_size)
+        total = request.steps * request.batch_size
+        rounds = -(-total // len(request.rows))
+        shuffled = [request.rng.permutation(request.rows) for _ in range(rounds)]
+        return np.concatenate(shuffled)[:total].reshape(request.steps, -1)
