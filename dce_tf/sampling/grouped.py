@@ -10,8 +10,7 @@ import numpy.typing as npt
 from dce_tf.errors import UsageError
 from dce_tf.sampling import SAMPLERS
 from dce_tf.sampling.class_balanced import ClassPool
-
-Rows = npt.NDArray[np.int64]
+from dce_tf.sampling.request import BatchRequest, Rows
 
 _BY = ("cluster", "super_class")
 
