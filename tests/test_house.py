@@ -35,6 +35,7 @@ FLOORS = {
     "devices": 4,
     "reports": 4,
     "training": 4,
+    "index": 4,
     "export": 5,
     "runs": 6,
     "commands": 7,
