@@ -128,7 +128,8 @@ def run(key: tuple[str, str, str, int, int], **where: Any) -> Row:
         directory = RunDirectory.of(config)
         report, metrics = directory.report() or {}, directory.metrics()
     scores = [f"{report['after'][name]:.4f}" for name in ("recall@1", "map@r")]
-    seconds = sum(line.get("seconds_train", 0.0) for line in metrics)
+    parts = ("seconds_data", "seconds_step")
+    seconds = sum(line.get(part, 0.0) for line in metrics for part in parts)
     values = [*(str(part) for part in key), *scores, f"{seconds:.0f}"]
     return dict(zip(COLUMNS, values, strict=True))
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dce_tf import images
 from dce_tf.errors import UsageError
+from dce_tf.pictures import Picture
 from dce_tf.registry import Registry
 
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
@@ -54,11 +55,17 @@ class Augmentation:
         if self.crop_area == 0:
             raise UsageError("--augmentation: crop_area=0; expected above 0.")
 
-    def crop(self, image: Any, image_size: int, seed: Any) -> Any:
+    @property
+    def changes_images(self) -> bool:
+        """Whether training images differ from those of evaluation."""
+        shares = (self.colour, self.grey, self.blur, self.erase)
+        return self.crop_area is not None or any(shares)
+
+    def crop(self, picture: Picture | Any, image_size: int, seed: Any) -> Any:
         """Cuts the network's input out of an image.
 
         Args:
-            image: uint8 tensor of shape `(height, width, 3)`.
+            picture: A `Picture`, or its pixels, uint8 `(height, width, 3)`.
             image_size: Side of the result in pixels.
             seed: int32 tensor of shape `(2,)`.
 
@@ -66,9 +73,9 @@ class Augmentation:
             float32 tensor of shape `(image_size, image_size, 3)`, 0 to 255.
         """
         if self.crop_area is None:
-            return images.evaluation_image(image, image_size)
+            return images.evaluation_image(picture, image_size)
         return images.training_image(
-            image, image_size, seed, min_area=self.crop_area, flip=self.flip
+            picture, image_size, seed, min_area=self.crop_area, flip=self.flip
         )
 
     def change_colours(self, batch: Any, seed: Any) -> Any:

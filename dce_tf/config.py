@@ -109,6 +109,16 @@ class Config:
         "training step.",
         choices=("cpu", "device"),
     )
+    cache_images: bool = setting(
+        False,
+        "Decode each image once, scaled down to what evaluation needs, into a file "
+        "that all runs on these images share.",
+    )
+    cache_dir: str | None = setting(
+        None,
+        "Where decoded images are kept; default: ~/.cache/dce_tf/images.",
+        identity=False,
+    )
     num_workers: int = setting(
         0,
         "Threads that read images; 0 takes one a processor.",
@@ -222,12 +232,31 @@ class Config:
         "any size.",
         lowest=1,
     )
+    cluster_features: str = setting(
+        "pass",
+        "Features to cluster: of a pass over all images, or, after a first such pass, "
+        "as they come by in training, augmented and of older weights.",
+        choices=("pass", "running"),
+    )
+    kmeans_points: int = setting(
+        0,
+        "Images on which k-means finds the centroids, drawn anew each time; 0 for all. "
+        "All are assigned.",
+        lowest=0,
+    )
     kmeans_iterations: int = setting(100, "Most k-means iterations.", lowest=1)
     kmeans_restarts: int = setting(1, "Runs of k-means; the best is kept.", lowest=1)
     backend: str = setting(
         "auto",
         "FAISS on the GPU, on the CPU, or whichever there is.",
         choices=("auto", "faiss", "faiss-gpu"),
+        identity=False,
+    )
+
+    faiss_memory_mb: int | None = setting(
+        None,
+        "Most temporary memory of FAISS on each GPU, in MB; default: FAISS's own.",
+        lowest=0,
         identity=False,
     )
 
@@ -310,11 +339,28 @@ class Config:
         None, "Use only this GPU; default: all.", lowest=0, identity=False
     )
     evaluate_every: int = setting(1, "Epochs between two evaluations.", lowest=1)
+    eval_images: int = setting(
+        0,
+        "Choose the best epoch on whole classes of about so many images, always the "
+        "same; 0 for all. The final test is on all.",
+        lowest=0,
+    )
     evaluation_batch_size: int = setting(
         128, "Images a batch when only embedding.", lowest=1, identity=False
     )
     keep_checkpoints: int = setting(
         2, "Newest checkpoints kept, beside the best.", lowest=1, identity=False
+    )
+    checkpoint_every_steps: int | None = setting(
+        None,
+        "Steps of an epoch between two checkpoints within it; default: none.",
+        lowest=1,
+        identity=False,
+    )
+    profile_steps: str | None = setting(
+        None,
+        "Write a TensorBoard profile of these steps of the run, such as '20,30'.",
+        identity=False,
     )
     export: bool = setting(True, "Export the best epoch at the end.", identity=False)
 
@@ -352,9 +398,31 @@ class Config:
                 "--parts=fixed_masks, which begin as the whole embedding."
             )
         self._check_folds()
+        self._check_features()
         for name in ("val_fraction", "dropout", "ema"):
             if getattr(self, name) >= 1:
                 raise UsageError(f"--{name}={getattr(self, name)} must be below 1.")
+
+    def _check_features(self) -> None:
+        if self.cluster_features == "running" and self.cluster_on == "embedding":
+            raise UsageError(
+                "--cluster_features=running gathers features, not embeddings. Use "
+                "--cluster_on=features or --cluster_features=pass."
+            )
+        if self.profile_steps is not None and len(self.profiled_steps) != 2:
+            raise UsageError(
+                f"--profile_steps={self.profile_steps}: expected the first step and "
+                "the one after the last, such as --profile_steps=20,30."
+            )
+
+    @property
+    def profiled_steps(self) -> tuple[int, ...]:
+        """The first step to profile and the one after the last; empty for none."""
+        parts = (self.profile_steps or "").split(",")
+        if not all(part.strip().isdecimal() for part in parts):
+            return ()
+        steps = tuple(int(part) for part in parts)
+        return steps if list(steps) == sorted(set(steps)) else ()
 
     def _check_folds(self) -> None:
         if self.num_folds == 1:

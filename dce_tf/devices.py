@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dce_tf.config import Config
 from dce_tf.errors import UsageError
+from dce_tf.faiss_backend import limit_gpu_memory
 from dce_tf.model import PRECISIONS
 
 
@@ -31,6 +32,7 @@ def configure(config: Config) -> None:
         tf.config.set_visible_devices(gpus, "GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    limit_gpu_memory(config.faiss_memory_mb)
     keras.utils.set_random_seed(config.random_seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()

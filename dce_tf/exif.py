@@ -17,25 +17,36 @@ _ENTRY_BYTES = 12
 _MOST_ENTRIES = 64
 
 
-def turn_upright(image: Any, data: Any) -> Any:
+def turn_upright(image: Any, orientation: Any) -> Any:
     """Turns and flips an image as its EXIF orientation says.
 
     Args:
-        image: Decoded, `(height, width, channels)`.
-        data: The file it was decoded from, scalar string.
+        image: As it is stored, `(height, width, channels)`.
+        orientation: int32 scalar, 1 to 8.
 
     Returns:
         The image, its sides swapped if it lay on one.
     """
-    orientation = read_orientation(data)
     image = tf.cond(
-        orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image
+        is_swapped(orientation),
+        lambda: tf.transpose(image, (1, 0, 2)),
+        lambda: image,
     )
-    # What is left is to flip top to bottom, left to right, or both.
-    rows = tf.reduce_any(orientation == (3, 4, 7, 8))
-    columns = tf.reduce_any(orientation == (2, 3, 6, 7))
+    rows, columns = tf.unstack(flipped_axes(orientation))
     image = tf.cond(rows, lambda: tf.reverse(image, [0]), lambda: image)
     return tf.cond(columns, lambda: tf.reverse(image, [1]), lambda: image)
+
+
+def is_swapped(orientation: Any) -> Any:
+    """Returns whether rows become columns, a scalar boolean tensor."""
+    return orientation >= 5
+
+
+def flipped_axes(orientation: Any) -> Any:
+    """Returns which axes are flipped after that: top to bottom, left to right."""
+    rows = tf.reduce_any(orientation == (3, 4, 7, 8))
+    columns = tf.reduce_any(orientation == (2, 3, 6, 7))
+    return tf.stack([rows, columns])
 
 
 def read_orientation(data: Any) -> Any:

@@ -64,6 +64,20 @@ def use_gpu(backend: str) -> bool:
     return backend != "faiss" and seen > 0
 
 
+def limit_gpu_memory(megabytes: int | None) -> None:
+    """Bounds what FAISS reserves on each GPU for its temporary needs.
+
+    Args:
+        megabytes: How much; None leaves FAISS's own choice, up to 1.5 GB.
+    """
+    _LIMIT.clear()
+    if megabytes is not None:
+        _LIMIT.append(megabytes << 20)
+
+
+_LIMIT: list[int] = []
+
+
 def exact_index(dim: int, backend: str, num_neighbours: int = 1) -> Any:
     """Returns an empty index that searches exactly, by squared Euclidean distance.
 
@@ -74,8 +88,12 @@ def exact_index(dim: int, backend: str, num_neighbours: int = 1) -> Any:
             index stays on the CPU, whatever the backend.
     """
     index = faiss.IndexFlatL2(dim)
-    on_gpu = use_gpu(backend) and num_neighbours <= MOST_ON_GPU
-    return faiss.index_cpu_to_all_gpus(index) if on_gpu else index
+    if not use_gpu(backend) or num_neighbours > MOST_ON_GPU:
+        return index
+    resources = [faiss.StandardGpuResources() for _ in range(faiss.get_num_gpus())]
+    for each in resources if _LIMIT else ():
+        each.setTempMemory(_LIMIT[0])
+    return faiss.index_cpu_to_gpu_multiple_py(resources, index)
 
 
 def kmeans(dim: int, num_clusters: int, *, backend: str, **settings: Any) -> Any:
@@ -87,12 +105,13 @@ def kmeans(dim: int, num_clusters: int, *, backend: str, **settings: Any) -> Any
         backend: See `use_gpu`.
         **settings: Of `faiss.ClusteringParameters`.
     """
-    return faiss.Kmeans(
+    built = faiss.Kmeans(
         dim,
         num_clusters,
-        gpu=use_gpu(backend),
         init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
         min_points_per_centroid=1,
         max_points_per_centroid=10**9,
         **settings,
     )
+    built.index = exact_index(dim, backend)
+    return built

@@ -14,19 +14,27 @@ from typing import Any
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+def cache_folder() -> Path:
+    """Returns where the XDG base directory rules put a program's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    # The rules say that a relative path there is to be passed over.
+    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return base / "dce_tf"
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which takes its place on success.
 
     The temporary keeps the suffixes of `path`, as many writers choose a format by them.
     """
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(path.name, ".tmp-", path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        with _explained(path):
+        with explained(path):
             yield temporary
         temporary.chmod(0o644)
         with temporary.open("rb") as file:
@@ -37,7 +45,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Says which file it was, and what to do, where the system refuses to write."""
     try:
         yield
     except OSError as error:

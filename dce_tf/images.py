@@ -11,7 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 from dce_tf.bitmaps import HEADER_BYTES, decode_with_table, has_colour_table
-from dce_tf.exif import turn_upright
+from dce_tf.exif import read_orientation, turn_upright
+from dce_tf.pictures import Picture, of_file, of_pixels
 
 RESIZE_RATIO = 256 / 224  # Shorter side before the centre crop, per pixel of the crop.
 
@@ -45,7 +46,8 @@ def decode(data: Any) -> Any:
         ],
         lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
     )
-    return tf.ensure_shape(turn_upright(image, data), (None, None, 3))
+    image = turn_upright(image, read_orientation(data))
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 def _decode_webp(data: Any) -> Any:
@@ -54,27 +56,88 @@ def _decode_webp(data: Any) -> Any:
     return tf.ensure_shape(image, (None, None, None))[..., :3]
 
 
-def evaluation_image(image: Any, image_size: int) -> Any:
+def open_picture(data: Any) -> Picture:
+    """Returns the picture in an image file; see `decode` for the kinds.
+
+    Args:
+        data: Scalar string tensor.
+    """
+    return of_file(data, decode)
+
+
+def evaluation_image(picture: Picture | Any, image_size: int) -> Any:
     """Scales the shorter side to 256/224 of `image_size` and crops the centre.
 
     Both happen in one resampling, so a very long image costs no more memory.
 
     Args:
-        image: uint8 tensor of shape `(height, width, 3)`.
+        picture: A `Picture`, or its pixels, uint8 `(height, width, 3)`.
         image_size: Side of the crop in pixels.
 
     Returns:
         float32 tensor of shape `(image_size, image_size, 3)`, 0 to 255.
     """
-    shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    target = float(round(image_size * RESIZE_RATIO))
-    scaled = tf.floor(target * shape / tf.reduce_min(shape) + 1e-3)
+    picture = _as_picture(picture)
+    shape = tf.cast(picture.shape, tf.float32)
+    scaled = scaled_shape(shape, image_size)
+    # Whole, so that damage anywhere is met.
+    view = picture.look(tf.zeros(2, tf.int32), picture.shape, scaled)
     offset = tf.round((scaled - image_size) / 2)
-    return _resample(image, image_size, scaled / shape, -offset)
+    scale, start = scaled / shape / view.scale, view.start
+    size = (image_size, image_size)
+    return _resample(view.pixels, size, scale, -offset - start * scale)
+
+
+def scaled_shape(shape: Any, image_size: int) -> Any:
+    """Returns how large an image is when its shorter side is scaled for evaluation.
+
+    Args:
+        shape: float32 tensor `(height, width)` in pixels.
+        image_size: Side of the network's input in pixels.
+
+    Returns:
+        Whole numbers, float32 `(height, width)`.
+    """
+    target = float(round(image_size * RESIZE_RATIO))
+    return tf.floor(target * shape / tf.reduce_min(shape) + 1e-3)
+
+
+def shrunken(picture: Picture, image_size: int) -> Any:
+    """Scales an image down so that no more is left of it than evaluation needs.
+
+    Args:
+        picture: The image.
+        image_size: Side of the network's input in pixels.
+
+    Returns:
+        uint8 tensor `(height, width, 3)`, its shorter side 256/224 of `image_size`; as
+        it is if that is no smaller.
+    """
+    shape = tf.cast(picture.shape, tf.float32)
+    scaled = tf.minimum(scaled_shape(shape, image_size), shape)
+    view = picture.look(tf.zeros(2, tf.int32), picture.shape, scaled)
+    scale, start = scaled / shape / view.scale, view.start
+    pixels = tf.cond(
+        tf.reduce_all(scaled == shape),
+        lambda: tf.cast(view.pixels, tf.float32),
+        lambda: _resample(
+            view.pixels, tf.cast(scaled, tf.int32), scale, -start * scale
+        ),
+    )
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+
+
+def _as_picture(picture: Picture | Any) -> Picture:
+    return picture if isinstance(picture, Picture) else of_pixels(picture)
 
 
 def training_image(
-    image: Any, image_size: int, seed: Any, *, min_area: float = 0.08, flip: bool = True
+    picture: Picture | Any,
+    image_size: int,
+    seed: Any,
+    *,
+    min_area: float = 0.08,
+    flip: bool = True,
 ) -> Any:
     """Takes a random resized crop and flips half of all images left to right.
 
@@ -82,7 +145,7 @@ def training_image(
     drawn as in "Going deeper with convolutions" (Szegedy et al. 2015).
 
     Args:
-        image: uint8 tensor of shape `(height, width, 3)`.
+        picture: A `Picture`, or its pixels, uint8 `(height, width, 3)`.
         image_size: Side of the result in pixels.
         seed: int32 tensor of shape `(2,)`; the same seed gives the same crop.
         min_area: Smallest share of the image's area, above 0 to 1.
@@ -91,11 +154,13 @@ def training_image(
     Returns:
         float32 tensor of shape `(image_size, image_size, 3)`, 0 to 255.
     """
+    picture = _as_picture(picture)
     seeds = tf.random.split(seed, 2)
-    offset, extent = sample_crop(tf.shape(image)[:2], seeds[0], min_area)
-    crop = tf.slice(image, tf.pad(offset, [[0, 1]]), tf.concat([extent, [3]], 0))
-    scale = image_size / tf.cast(extent, tf.float32)
-    resized = _resample(crop, image_size, scale, tf.zeros(2))
+    offset, extent = sample_crop(picture.shape, seeds[0], min_area)
+    size = (image_size, image_size)
+    view = picture.look(offset, extent, tf.constant(size, tf.float32))
+    scale = image_size / tf.cast(extent, tf.float32) / view.scale
+    resized = _resample(view.pixels, size, scale, -view.start * scale)
     if not flip:
         return resized
     flipped = tf.random.stateless_uniform((), seeds[1]) < 0.5
@@ -139,14 +204,15 @@ def sample_crop(shape: Any, seed: Any, min_area: float = 0.08) -> tuple[Any, Any
     return tf.cast(offset, tf.int32), tf.cast(extent, tf.int32)
 
 
-def _resample(image: Any, image_size: int, scale: Any, translation: Any) -> Any:
+def _resample(pixels: Any, size: Any, scale: Any, translation: Any) -> Any:
     """Maps pixel (y, x) to (y, x) · scale + translation, bilinear and antialiased."""
     resampled = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis],
-        size=(image_size, image_size),
+        images=pixels[tf.newaxis],
+        size=size,
         scale=scale,
         translation=translation,
         kernel_type="triangle",
         antialias=True,
     )
-    return tf.ensure_shape(resampled[0], (image_size, image_size, 3))
+    known = size if isinstance(size, tuple) else (None, None)
+    return tf.ensure_shape(resampled[0], (*known, 3))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,75 +16,117 @@ from dce_tf import images
 from dce_tf.augmentation import Augmentation, paper
 from dce_tf.clustering import Division
 from dce_tf.datasets import Images
-from dce_tf.sampling import Sampler, plan_epoch
+from dce_tf.pictures import Picture
+from dce_tf.sampling import EpochPlan, Sampler, plan_epoch
 
 
-def evaluation_dataset(
-    paths: Sequence[str], *, image_size: int, batch_size: int, num_workers: int = 0
-) -> tf.data.Dataset:
-    """Reads images in order, all batches full: the last image fills the last batch.
+class PictureReader(Protocol):
+    """Where the pictures of image files come from."""
+
+    def keys(self, paths: Sequence[str]) -> npt.NDArray[Any]:
+        """Returns what `picture` knows the files by, `(num_images,)`."""
+
+    def picture(self, key: Any) -> Picture:
+        """Returns the picture of a key, a scalar tensor."""
+
+
+class FileReader:
+    """Reads the files themselves, each time anew."""
+
+    def keys(self, paths: Sequence[str]) -> npt.NDArray[Any]:
+        """Returns the paths as an array; see `PictureReader`."""
+        return np.asarray(paths, object)
+
+    def picture(self, key: Any) -> Picture:
+        """Returns the picture in the file of that path."""
+        return images.open_picture(tf.io.read_file(key))
+
+
+class EvaluationPipelines:
+    """Builds pipelines that read images in order, as evaluation sees them.
 
     Args:
-        paths: The image files.
         image_size: Side of the centre crop in pixels.
         batch_size: Images a batch.
         num_workers: Threads that read; 0 takes one a processor.
-
-    Returns:
-        Data set of float32 `(batch_size, image_size, image_size, 3)`, 0 to 255.
+        reader: Where the pictures come from; by default the files.
     """
-    fill = -len(paths) % batch_size
-    padded = [*paths, *[paths[-1]] * fill]
 
-    def read(path: Any) -> Any:
-        return images.evaluation_image(images.decode(tf.io.read_file(path)), image_size)
+    def __init__(
+        self,
+        image_size: int,
+        batch_size: int,
+        num_workers: int = 0,
+        reader: PictureReader | None = None,
+    ) -> None:
+        self._batch_size = batch_size
+        self._num_workers = num_workers
+        self._reader = reader or FileReader()
 
-    return _batched(
-        _from_arrays(np.asarray(padded, object)), read, batch_size, num_workers
-    )
+        # Traced once, for all pipelines.
+        @tf.function
+        def read(key: Any) -> Any:
+            return images.evaluation_image(self._reader.picture(key), image_size)
+
+        self._read = read
+
+    def build(self, paths: Sequence[str]) -> tf.data.Dataset:
+        """Returns batches that are all full: the last image fills the last one.
+
+        Args:
+            paths: The image files.
+
+        Returns:
+            Data set of float32 `(batch_size, image_size, image_size, 3)`, 0 to 255.
+        """
+        keys = self._reader.keys(paths)
+        fill = -len(keys) % self._batch_size
+        padded = np.concatenate([keys, keys[-1:].repeat(fill)])
+        return _batched(
+            _from_arrays(padded), self._read, self._batch_size, self._num_workers
+        )
+
+
+class EpochBatches(NamedTuple):
+    """What is left to train of an epoch.
+
+    Attributes:
+        dataset: `(images, labels, learner)`: what the network takes, float32 `(batch,
+            …)`; int32 `(batch,)`; and int32 `(batch,)`, the same all over a batch.
+        num_steps: How many batches.
+        num_learners: How many learners take part.
+        rows: Which images each batch is of, int64 `(num_steps, batch)`.
+    """
+
+    dataset: tf.data.Dataset
+    num_steps: int
+    num_learners: int
+    rows: npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ClusterPipelines:
-    """Builds the pipeline of an epoch in which the clusters take turns.
+class EpochPlanner:
+    """Draws the batches of an epoch in which the clusters take turns.
 
     Attributes:
         train: The training split.
-        image_size: Side of the network's input in pixels.
         batch_size: Images a batch, over all replicas.
         samples_per_class: Images of one class in a batch, side by side.
-        seed: With the epoch and the cluster, this decides the rows and the crops.
-        augmentation: What happens to training images; by default `paper()`.
-        augment_on: `"cpu"` changes colours here, `"device"` leaves it to the trainer.
+        seed: With the epoch and the cluster, this decides the rows.
         sampler: Draws the batches of a cluster; by default `ClassBalanced`.
         cluster_batches: `"max"` or `"min"`: see `sampling.plan_epoch`.
-        num_workers: Threads that read; 0 takes one a processor.
     """
 
     train: Images
-    image_size: int
     batch_size: int
     samples_per_class: int
     seed: int = 0
-    augmentation: Augmentation = dataclasses.field(default_factory=paper)
-    augment_on: str = "cpu"
     sampler: Sampler | None = None
     cluster_batches: str = "max"
-    num_workers: int = 0
 
-    def build(self, division: Division, epoch: int) -> tuple[tf.data.Dataset, int]:
-        """Returns the epoch's batches and how many they are.
-
-        Args:
-            division: Which cluster each row belongs to.
-            epoch: Number of the epoch, from 0.
-
-        Returns:
-            Data set of `(images, labels, learner)`, float32 `(batch, image_size,
-            image_size, 3)` 0 to 255, int32 `(batch,)` and int32 `(batch,)`, the learner
-            the same all over a batch; and its length.
-        """
-        plan = plan_epoch(
+    def plan(self, division: Division, epoch: int) -> EpochPlan:
+        """Returns the rows and the learner of each batch."""
+        return plan_epoch(
             self.train.labels,
             division.assignment,
             division.num_clusters,
@@ -96,37 +139,117 @@ class ClusterPipelines:
             groups=division.membership if division.groups is None else division.groups,
             super_classes=self.train.super_classes,
         )
-        rows = plan.rows.ravel()
-        learners = np.repeat(plan.learner, self.batch_size).astype(np.int32)
-        elements = _from_arrays(rows, learners, self._crop_seeds(len(rows), epoch))
-        paths = _strings(self.train.paths)
-        labels = tf.constant(self.train.labels)
 
-        def read(row: Any, learner: Any, seed: Any) -> tuple[Any, Any, Any, Any]:
-            image = images.decode(tf.io.read_file(paths[row]))
-            image = self.augmentation.crop(image, self.image_size, seed)
-            return image, labels[row], learner, seed
 
-        def finish(
-            batch: Any, classes: Any, learner: Any, seeds: Any
-        ) -> tuple[Any, Any, Any]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClusterPipelines:
+    """Builds the pipeline of an epoch from image files.
+
+    Attributes:
+        planner: Draws the batches.
+        image_size: Side of the network's input in pixels.
+        augmentation: What happens to training images; by default `paper()`.
+        augment_on: `"cpu"` changes colours here, `"device"` leaves it to the trainer.
+        num_workers: Threads that read; 0 takes one a processor.
+        reader: Where the pictures come from; by default the files.
+    """
+
+    planner: EpochPlanner
+    image_size: int
+    augmentation: Augmentation = dataclasses.field(default_factory=paper)
+    augment_on: str = "cpu"
+    num_workers: int = 0
+    reader: PictureReader = dataclasses.field(default_factory=FileReader)
+
+    def build(
+        self, division: Division, epoch: int, first_step: int = 0
+    ) -> EpochBatches:
+        """Builds the batches of an epoch.
+
+        Args:
+            division: Which cluster each row belongs to.
+            epoch: Number of the epoch, from 0.
+            first_step: How many batches are done already.
+
+        Returns:
+            The rest, with images float32 `(batch, image_size, image_size, 3)`, 0 to
+            255. The crops of a batch do not depend on where one begins.
+        """
+        plan = self.planner.plan(division, epoch).after(first_step)
+        rows, batch_size = plan.rows.ravel(), self.planner.batch_size
+        rng = np.random.default_rng([self.planner.seed, epoch])
+        count = first_step * batch_size + len(rows)
+        highest = np.iinfo(np.int32).max
+        seeds = rng.integers(highest, size=(count, 2), dtype=np.int32)
+        elements = _from_arrays(
+            self._keys[rows],
+            self.planner.train.labels[rows],
+            np.repeat(plan.learner, batch_size),
+            seeds[first_step * batch_size :],
+        )
+        dataset = _batched(
+            elements, self._read, batch_size, self.num_workers, finish=self._finish
+        )
+        return EpochBatches(dataset, len(plan.rows), division.num_clusters, plan.rows)
+
+    @functools.cached_property
+    def _keys(self) -> npt.NDArray[Any]:
+        return self.reader.keys(self.planner.train.paths)
+
+    @functools.cached_property
+    def _read(self) -> Any:
+        # Traced once, for the pipelines of all epochs.
+        @tf.function
+        def read(key: Any, label: Any, learner: Any, seed: Any) -> Any:
+            picture = self.reader.picture(key)
+            image = self.augmentation.crop(picture, self.image_size, seed)
+            return image, label, learner, seed
+
+        return read
+
+    @functools.cached_property
+    def _finish(self) -> Any:
+        @tf.function
+        def finish(batch: Any, labels: Any, learner: Any, seeds: Any) -> Any:
             if self.augment_on == "cpu":
                 batch = self.augmentation.change_colours(batch, seeds[0])
-            return batch, classes, learner
+            return batch, labels, learner
 
-        dataset = _batched(
-            elements, read, self.batch_size, self.num_workers, finish=finish
-        )
-        return dataset, len(plan.rows)
-
-    def _crop_seeds(self, count: int, epoch: int) -> npt.NDArray[np.int32]:
-        rng = np.random.default_rng([self.seed, epoch])
-        return rng.integers(np.iinfo(np.int32).max, size=(count, 2), dtype=np.int32)
+        return finish
 
 
-def _strings(paths: Sequence[str]) -> Any:
-    with tf.device("CPU:0"):
-        return tf.constant(np.asarray(paths, object))
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeaturePipelines:
+    """Builds the pipeline of an epoch from features that never change.
+
+    Attributes:
+        planner: Draws the batches.
+        features: Of each training image, float32 `(num_images, feature_dim)`.
+    """
+
+    planner: EpochPlanner
+    features: npt.NDArray[np.float32]
+
+    def build(
+        self, division: Division, epoch: int, first_step: int = 0
+    ) -> EpochBatches:
+        """Builds the batches of an epoch; see `ClusterPipelines.build`."""
+        plan = self.planner.plan(division, epoch).after(first_step)
+        labels = self.planner.train.labels[plan.rows]
+        learners = np.repeat(plan.learner[:, None], self.planner.batch_size, axis=1)
+        elements = _from_arrays(plan.rows, labels, learners)
+
+        def read(rows: Any, labels: Any, learner: Any) -> Any:
+            return tf.gather(self._table, rows), labels, learner
+
+        dataset = elements.map(read, 1, deterministic=True).prefetch(2)
+        dataset = dataset.with_options(_options())
+        return EpochBatches(dataset, len(plan.rows), division.num_clusters, plan.rows)
+
+    @functools.cached_property
+    def _table(self) -> Any:
+        with tf.device("CPU:0"):
+            return tf.constant(self.features)
 
 
 def _from_arrays(*arrays: npt.NDArray[Any]) -> tf.data.Dataset:
@@ -148,7 +271,10 @@ def _batched(
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if finish is not None:
         dataset = dataset.map(finish, threads, deterministic=True)
-    dataset = dataset.prefetch(2)
+    return dataset.prefetch(2).with_options(_options())
+
+
+def _options() -> tf.data.Options:
     options = tf.data.Options()
     # The thread that tunes can miss the end of its pipeline, and then keeps whoever
     # drops the pipeline waiting for up to a minute.
@@ -156,4 +282,4 @@ def _batched(
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF
     )
-    return dataset.with_options(options)
+    return options

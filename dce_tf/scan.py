@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import dataclasses
-import functools
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +20,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "MPO")  # MPO: a JPEG of several
 
 _EXPECTED = "JPEG, PNG, GIF, BMP or WebP"
 _EXIF_ORIENTATION = 0x0112
+_AHEAD = 8  # Images a thread may be ahead of whoever takes them.
 
 
 # Compiled once: op by op, the many small ones cost more than an image.
@@ -83,21 +85,68 @@ def survey(
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> list[ImageFacts]:
     """Decodes every image and says what it is; arguments as of `find_broken`."""
-    facts: list[ImageFacts] = []
+    facts = []
+    for fact, _ in examine(paths, max_pixels=max_pixels, num_workers=num_workers):
+        facts.append(fact)
+        on_progress(len(facts))
+    return facts
+
+
+def examine(
+    paths: Sequence[str],
+    *,
+    max_pixels: int,
+    num_workers: int = 0,
+    decode: Callable[[str], Any] = _decode,
+) -> Iterator[tuple[ImageFacts, Any]]:
+    """Decodes every image, in order, a few ahead of whoever asks.
+
+    Args:
+        paths: The image files.
+        max_pixels: Images of more pixels are not decoded.
+        num_workers: Threads; 0 takes one for each processor.
+        decode: From a path to what is to be made of the image.
+
+    Yields:
+        What each image is, and what `decode` made of it; None of a broken one.
+    """
     # Our limit stands in for PIL's own.
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    threads = num_workers or os.cpu_count() or 1
+    waiting: collections.deque[concurrent.futures.Future[Any]] = collections.deque()
     try:
-        with concurrent.futures.ThreadPoolExecutor(num_workers or os.cpu_count()) as p:
-            for fact in p.map(functools.partial(look_at, max_pixels=max_pixels), paths):
-                facts.append(fact)
-                on_progress(len(facts))
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            for path in paths:
+                waiting.append(pool.submit(_look_at, path, max_pixels, decode))
+                if len(waiting) > _AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    return facts
 
 
 def look_at(path: str, max_pixels: int) -> ImageFacts:
     """Decodes an image, unless it is larger than allowed, and says what it is."""
+    return _look_at(path, max_pixels, _decode)[0]
+
+
+def _look_at(
+    path: str, max_pixels: int, decode: Callable[[str], Any]
+) -> tuple[ImageFacts, Any]:
+    facts = _read_header(path, max_pixels)
+    if facts.problem:
+        return facts, None
+    try:
+        with tf.device("CPU:0"):
+            return facts, decode(path)
+    except (tf.errors.OpError, UnicodeEncodeError) as error:
+        # What is wrong is the line before the names of the operations.
+        text = str(getattr(error, "message", error)).partition("\n\t [[")[0]
+        return ImageFacts(text.splitlines()[-1].strip()[:200]), None
+
+
+def _read_header(path: str, max_pixels: int) -> ImageFacts:
     try:
         # Opening a pipe would wait for somebody to write into it.
         if not stat.S_ISREG(Path(path).stat().st_mode):
@@ -119,21 +168,9 @@ def look_at(path: str, max_pixels: int) -> ImageFacts:
             f"{width} × {height} pixels are more than --max_image_pixels={max_pixels}; "
             "scale it down or raise the limit"
         )
-    problem = _decoding_problem(path)
-    return ImageFacts(problem) if problem else facts
+    return facts
 
 
 def _facts(image: Image.Image) -> ImageFacts:
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     return ImageFacts("", image.size, image.mode, orientation in range(2, 9))
-
-
-def _decoding_problem(path: str) -> str:
-    try:
-        with tf.device("CPU:0"):
-            _decode(path)
-    except (tf.errors.OpError, UnicodeEncodeError) as error:
-        # What is wrong is the line before the names of the operations.
-        text = str(getattr(error, "message", error)).partition("\n\t [[")[0]
-        return text.splitlines()[-1].strip()[:200]
-    return ""

@@ -7,7 +7,7 @@ from dce_tf.augmentation import none
 from dce_tf.clustering import Division, whole_division
 from dce_tf.datasets import Images
 from dce_tf.datasets.csv_index import read_csv
-from dce_tf.pipelines import ClusterPipelines, evaluation_dataset
+from dce_tf.pipelines import ClusterPipelines, EpochPlanner, EvaluationPipelines
 from dce_tf.sampling import plan_epoch
 from tests import fakes
 
@@ -19,8 +19,12 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Images:
 
 
 def make(train: Images, **settings) -> ClusterPipelines:
-    given = {"image_size": 16, "batch_size": 8, "samples_per_class": 2, **settings}
-    return ClusterPipelines(train, **given)
+    planner = EpochPlanner(train, batch_size=8, samples_per_class=2)
+    return ClusterPipelines(planner, image_size=16, **settings)
+
+
+def evaluated(train: Images, count: int) -> tf.data.Dataset:
+    return EvaluationPipelines(image_size=16, batch_size=3).build(train.paths[:count])
 
 
 def halves(train: Images) -> Division:
@@ -33,7 +37,7 @@ def read(path: str) -> np.ndarray:
 
 
 def test_evaluation_reads_in_order_and_fills_the_last_batch(train: Images) -> None:
-    batches = list(evaluation_dataset(train.paths[:7], image_size=16, batch_size=3))
+    batches = list(evaluated(train, 7))
     assert [batch.shape[0] for batch in batches] == [3, 3, 3]
     flat = np.concatenate(batches)
     for got, path in zip(flat, [*train.paths[:7], *[train.paths[6]] * 2], strict=True):
@@ -41,7 +45,10 @@ def test_evaluation_reads_in_order_and_fills_the_last_batch(train: Images) -> No
 
 
 def test_training_batches_are_those_of_the_plan(train: Images) -> None:
-    dataset, steps = make(train, augmentation=none()).build(halves(train), epoch=3)
+    dataset, steps, learners, rows = make(train, augmentation=none()).build(
+        halves(train), epoch=3
+    )
+    assert learners == 2
     plan = plan_epoch(
         train.labels,
         halves(train).assignment,
@@ -53,6 +60,7 @@ def test_training_batches_are_those_of_the_plan(train: Images) -> None:
     )
     batches = list(dataset)
     assert len(batches) == steps == len(plan.rows)
+    np.testing.assert_array_equal(rows, plan.rows)
     for (pictures, labels, learner), rows, turn in zip(
         batches, plan.rows, plan.learner, strict=True
     ):
@@ -66,7 +74,7 @@ def test_same_epoch_gives_the_same_crops_and_another_others(train: Images) -> No
     same = Images(train.paths[:1] * len(train), train.labels, train.class_names)
 
     def first(epoch: int) -> np.ndarray:
-        dataset, _ = make(same).build(whole_division(same.labels), epoch)
+        dataset = make(same).build(whole_division(same.labels), epoch).dataset
         return next(iter(dataset))[0].numpy()
 
     np.testing.assert_array_equal(first(0), first(0))
@@ -76,7 +84,7 @@ def test_same_epoch_gives_the_same_crops_and_another_others(train: Images) -> No
 def test_pipelines_of_all_epochs_have_one_type(train: Images) -> None:
     # So that the step is not traced anew.
     specs = {
-        make(train).build(division, epoch)[0].element_spec
+        make(train).build(division, epoch).dataset.element_spec
         for epoch, division in enumerate((halves(train), whole_division(train.labels)))
     }
     assert len(specs) == 1
@@ -84,6 +92,6 @@ def test_pipelines_of_all_epochs_have_one_type(train: Images) -> None:
 
 def test_pipelines_have_no_thread_that_tunes_them(train: Images) -> None:
     # One that misses the end of its pipeline makes whoever drops it wait for a minute.
-    built = make(train).build(halves(train), 0)[0]
-    evaluation = evaluation_dataset(train.paths, image_size=16, batch_size=3)
+    built = make(train).build(halves(train), 0).dataset
+    evaluation = evaluated(train, 5)
     assert [d.options().autotune.enabled for d in (built, evaluation)] == [False] * 2

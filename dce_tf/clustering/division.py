@@ -39,6 +39,7 @@ class Division:
         groups: Cluster of each image in the last real clustering, int32
             `(num_images,)`, where this division is of one cluster: for samplers that
             look for alike images. None where `membership` says it.
+        kmeans_seconds: How long k-means took.
     """
 
     assignment: Assignment
@@ -50,6 +51,7 @@ class Division:
     nmi: float | None = None
     centroids: Features | None = None
     groups: Assignment | None = None
+    kmeans_seconds: float = 0.0
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -151,6 +153,7 @@ def divide(
         kept=kept,
         nmi=nmi,
         centroids=centroids,
+        kmeans_seconds=result.seconds,
     )
 
 
@@ -180,7 +183,7 @@ def split(
     num_clusters = 2 * parent.num_clusters
     membership = np.full(len(labels), -1, np.int32)
     centroids = np.full((num_clusters, features.shape[1]), np.inf, np.float32)
-    objective = 0.0
+    objective = seconds = 0.0
     for cluster in range(parent.num_clusters):
         rows = np.flatnonzero(parent.membership == cluster)
         if len(rows) < 2:
@@ -192,6 +195,7 @@ def split(
         membership[rows] = 2 * cluster + half.assignment
         centroids[2 * cluster : 2 * cluster + 2] = half.centroids
         objective += half.objective
+        seconds += half.seconds
     return Division(
         assignment=without_lone(membership, labels),
         membership=membership,
@@ -199,6 +203,7 @@ def split(
         objective=objective,
         nmi=normalized_mutual_information(parent.membership, membership),
         centroids=np.nan_to_num(centroids, posinf=0),
+        kmeans_seconds=seconds,
     )
 
 
@@ -235,6 +240,7 @@ def trainable_clusters(
         seed,
         *np.random.default_rng(seed).integers(2**31, size=tries - 1).tolist(),
     ]
+    seconds = 0.0
     for start in seeds:
         result = fit_kmeans(
             points,
@@ -244,8 +250,10 @@ def trainable_clusters(
             **kmeans,
         )
         initial_centroids = None
+        seconds += result.seconds
         if balance is not None:
             result = balance_clusters(points, result, balance)
+        result = dataclasses.replace(result, seconds=seconds)
         if not len(_untrainable(result.assignment, labels, num_clusters, min_classes)):
             return result
     merged = merge_untrainable(result.assignment, labels, result.centroids, min_classes)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+import warnings
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dce_tf import faiss_backend
+from dce_tf.errors import first_line
 
 Points = npt.NDArray[np.float32]
 
@@ -20,11 +24,13 @@ class KMeansResult:
         assignment: Cluster of each point, int32 `(num_points,)`.
         centroids: float32 `(num_clusters, dim)`.
         objective: Sum of the squared distances of the points to their centroids.
+        seconds: How long it took.
     """
 
     assignment: npt.NDArray[np.int32]
     centroids: Points
     objective: float
+    seconds: float = 0.0
 
 
 def fit_kmeans(
@@ -37,10 +43,12 @@ def fit_kmeans(
     backend: str = "auto",
     initial_centroids: Points | None = None,
     tolerance: float = 1e-4,
+    num_sampled: int = 0,
 ) -> KMeansResult:
-    """Clusters points with FAISS, all of them, without sub-sampling.
+    """Clusters points with FAISS.
 
-    It starts from k-means++ (Arthur and Vassilvitskii, 2007).
+    It starts from k-means++ (Arthur and Vassilvitskii, 2007). Where FAISS fails on a
+    GPU, as for want of memory, it warns and goes on on the CPU.
 
     Args:
         points: float32 `(num_points, dim)`.
@@ -52,6 +60,8 @@ def fit_kmeans(
         initial_centroids: Where the first run starts, float32 `(num_clusters, dim)`;
             further restarts start from k-means++.
         tolerance: Stop when an iteration lowers the objective by less than this share.
+        num_sampled: Find the centroids on so many points, drawn at random, and assign
+            all to them; 0 takes all.
 
     Returns:
         The clusters.
@@ -60,14 +70,11 @@ def fit_kmeans(
         ValueError: If a count is below 1, there are fewer points than clusters, a
             point is not finite, or the initial centroids have another shape.
     """
-    counts = {
-        "num_clusters": num_clusters,
-        "num_iterations": num_iterations,
-        "num_restarts": num_restarts,
-    }
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} must be 1 or more; received {count}.")
+    _check_counts(
+        num_clusters=num_clusters,
+        num_iterations=num_iterations,
+        num_restarts=num_restarts,
+    )
     points = np.ascontiguousarray(points, np.float32)
     _check_points(points, num_clusters)
     if initial_centroids is not None:
@@ -75,25 +82,71 @@ def fit_kmeans(
         _check_centroids(initial_centroids, (num_clusters, points.shape[1]))
     if num_clusters == 1:
         return _one_cluster(points)
+    started = time.perf_counter()
+    rng = np.random.default_rng(seed)
     # FAISS starts all of its own restarts (nredo) from the same k-means++ draw.
-    seeds = np.random.default_rng(seed).integers(2**31, size=num_restarts)
+    seeds = rng.integers(2**31, size=num_restarts).tolist()
+    sample = points
+    if num_sampled:
+        count = min(max(num_sampled, num_clusters), len(points))
+        sample = points[np.sort(rng.choice(len(points), count, replace=False))]
     results = []
-    for run, start in enumerate(seeds.tolist()):
-        kmeans = faiss_backend.kmeans(
-            points.shape[1],
-            num_clusters,
-            backend=backend,
-            niter=num_iterations,
-            seed=start,
-            early_stop_threshold=tolerance,
-        )
-        kmeans.train(points, init_centroids=None if run else initial_centroids)
-        distances, assignment = kmeans.assign(points)
-        objective = float(distances.sum(dtype=np.float64))
+    for run, start in enumerate(seeds):
+        settings = {
+            "niter": num_iterations,
+            "seed": start,
+            "early_stop_threshold": tolerance,
+        }
+        initial = None if run else initial_centroids
         results.append(
-            KMeansResult(assignment.astype(np.int32), kmeans.centroids, objective)
+            _run_or_fall_back(points, sample, num_clusters, initial, backend, settings)
         )
-    return min(results, key=lambda result: result.objective)
+    best = min(results, key=lambda result: result.objective)
+    return dataclasses.replace(best, seconds=time.perf_counter() - started)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be 1 or more; received {count}.")
+
+
+def _run_or_fall_back(
+    points: Points,
+    sample: Points,
+    num_clusters: int,
+    initial: Points | None,
+    backend: str,
+    settings: dict[str, Any],
+) -> KMeansResult:
+    try:
+        return _run(points, sample, num_clusters, initial, backend, settings)
+    except RuntimeError as error:
+        if not faiss_backend.use_gpu(backend):
+            raise
+        warnings.warn(
+            f"FAISS failed on the GPU ({first_line(error)}); it goes on on the CPU. A "
+            "lower --faiss_memory_mb or --kmeans_points may help.",
+            stacklevel=3,
+        )
+    return _run(points, sample, num_clusters, initial, "faiss", settings)
+
+
+def _run(
+    points: Points,
+    sample: Points,
+    num_clusters: int,
+    initial_centroids: Points | None,
+    backend: str,
+    settings: dict[str, Any],
+) -> KMeansResult:
+    kmeans = faiss_backend.kmeans(
+        points.shape[1], num_clusters, backend=backend, **settings
+    )
+    kmeans.train(sample, init_centroids=initial_centroids)
+    distances, assignment = kmeans.assign(points)
+    objective = float(distances.sum(dtype=np.float64))
+    return KMeansResult(assignment.astype(np.int32), kmeans.centroids, objective)
 
 
 def _check_points(points: Points, num_clusters: int) -> None:

@@ -57,6 +57,8 @@ _OVERRIDES = (
     "num_clusters",
     "random_seed",
     "backend",
+    "cache_images",
+    "cache_dir",
     "num_workers",
     "evaluation_batch_size",
     "cuda_device",
@@ -203,7 +205,8 @@ def _open_model(
     else:
         bad_images_file = folder / "evaluation_bad_images.json"
         bad_images_file.unlink(missing_ok=True)
-    return source.open(config), load_data(config, bad_images_file, display)
+    splits, reader = load_data(config, bad_images_file, display)
+    return source.open(config, reader), splits
 
 
 def _reranked(

@@ -25,6 +25,7 @@ from dce_tf.datasets import DATASETS, csv_index
 from dce_tf.datasets.glyph_classes import GlyphClass, choose_classes, find_faces
 from dce_tf.datasets.glyph_pictures import draw_instances, load_fonts
 from dce_tf.datasets.splits import Splits
+from dce_tf.files import cache_folder
 
 VERSION = 1  # raise it when the pictures change: old folders are then left alone
 NUM_INSTANCES = 12  # images per class
@@ -43,7 +44,7 @@ def read_glyphs(data_dir: str | None = None) -> Splits:
     Raises:
         ValueError: If the folder cannot be written.
     """
-    root = Path(data_dir).expanduser() if data_dir else _cache_folder()
+    root = Path(data_dir).expanduser() if data_dir else cache_folder()
     folder = root / f"glyphs-{VERSION}"
     if not is_complete(folder):
         print(f"Rendering glyphs into {folder} …", file=sys.stderr)
@@ -106,14 +107,6 @@ def assign_splits(classes: Sequence[GlyphClass]) -> dict[str, str]:
         name for _, names in sorted(scripts.items()) for name in rng.permutation(names)
     ]
     return {str(name): ("train", "test")[i % 2] for i, name in enumerate(shuffled)}
-
-
-def _cache_folder() -> Path:
-    """Returns where the XDG base directory rules put a program's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    # The rules say that a relative path there is to be passed over.
-    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
-    return base / "dce_tf"
 
 
 def _write(folder: Path, classes: Sequence[GlyphClass], num_instances: int) -> None:

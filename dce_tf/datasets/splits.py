@@ -85,6 +85,30 @@ class Search:
         """Whether one set of images is searched within itself."""
         return self.query is self.gallery
 
+    def of_classes(self, most: int, seed: int) -> Search:
+        """Returns the search among whole classes, drawn at random.
+
+        Args:
+            most: As many classes as have at most so many images, queries and gallery
+                counted together; at least two.
+            seed: The same seed draws the same classes.
+        """
+        parts = [self.gallery] if self.leave_one_out else [self.query, self.gallery]
+        count = len(self.gallery.class_names)
+        sizes = np.bincount(
+            np.concatenate([part.labels for part in parts]), minlength=count
+        )
+        order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes))
+        fitting = np.count_nonzero(np.cumsum(sizes[order]) <= most)
+        chosen = order[: max(2, fitting)]
+
+        def kept(images: Images) -> Images:
+            return images.keep(np.flatnonzero(np.isin(images.labels, chosen)))
+
+        query = kept(self.query)
+        gallery = query if self.leave_one_out else kept(self.gallery)
+        return dataclasses.replace(self, query=query, gallery=gallery)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenSet:

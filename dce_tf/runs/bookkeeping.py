@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from dce_tf.run_directory import RunDirectory, best_line
 from dce_tf.training.checkpoints import Checkpoints, Progress
@@ -23,6 +27,9 @@ class Bookkeeping(keras.callbacks.Callback):
         run: Where the metrics go.
         checkpoints: Where the rest goes.
         progress: How far the run has come; changed in place.
+        features: Returns what the next division clusters, if that is gathered while
+            training; None where it is not.
+        every_steps: Steps of an epoch between two checkpoints within it; None for none.
     """
 
     def __init__(
@@ -31,30 +38,60 @@ class Bookkeeping(keras.callbacks.Callback):
         run: RunDirectory,
         checkpoints: Checkpoints,
         progress: Progress,
+        features: Callable[[], npt.NDArray[np.float32] | None] = lambda: None,
+        every_steps: int | None = None,
     ) -> None:
         super().__init__()
         self._trainer = trainer
         self._run = run
         self._checkpoints = checkpoints
         self.progress = progress
+        self._features = features
+        self._every_steps = every_steps
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        """Stores how far the epoch is, if it is time or somebody asked to stop."""
+        done, logs = batch + 1, logs or {}
+        due = self._every_steps and not done % self._every_steps
+        under_way = self._trainer.progress
+        asked = logs.get("stopping") or (due and done < logs["steps"])
+        if under_way is not None and asked:
+            self.progress.partial = dataclasses.asdict(under_way)
+            self._save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Stores the epoch."""
         logs = {} if logs is None else logs
-        logs["seconds"] = sum(v for k, v in logs.items() if k.startswith("seconds_"))
         self.store(epoch, logs)
 
     def store(self, epoch: int, logs: dict[str, Any]) -> None:
         """Writes the checkpoint and the metrics of an epoch."""
-        self.progress.epoch = epoch
-        self.progress.step = self._trainer.step
-        self.progress.history.append({"epoch": epoch, **logs})
-        if best_line(self.progress.history) is self.progress.history[-1]:
+        started = time.perf_counter()
+        self.progress.epoch, self.progress.partial = epoch, None
+        line = {"epoch": epoch, **logs}
+        self.progress.history.append(line)
+        if best_line(self.progress.history) is line:
             average = self._trainer.average
             with average.in_place() if average else contextlib.nullcontext():
                 self._checkpoints.save_best(self._trainer.model)
-        self._checkpoints.save(self.progress, stateful_variables(self._trainer))
+        line["seconds"] = sum_of_parts(line)
+        self._save()
+        line["seconds_checkpoint"] = time.perf_counter() - started
+        line["seconds"] = sum_of_parts(line)
+        logs.update(line)
         self._run.write_metrics(self.progress.history)
+
+    def _save(self) -> None:
+        self.progress.step = self._trainer.step
+        self.progress.features = self._features()
+        self._checkpoints.save(self.progress, stateful_variables(self._trainer))
+
+
+def sum_of_parts(line: dict[str, Any]) -> float:
+    """Returns the seconds of an epoch, from those of its parts."""
+    return float(sum(v for k, v in line.items() if k.startswith("seconds_")))
 
 
 def stateful_variables(trainer: Trainer) -> Sequence[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +15,26 @@ from dce_tf.config import Config
 from dce_tf.datasets import DATASETS, Images, Search, Splits
 from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
 from dce_tf.errors import UsageError
-from dce_tf.files import write_json
+from dce_tf.files import cache_folder, write_json
+from dce_tf.image_cache import open_cache
+from dce_tf.pipelines import FileReader, PictureReader
 from dce_tf.scan import find_broken
 from dce_tf.training.display import Display
 
 
-def load_data(config: Config, bad_images_file: Path, display: Display) -> Splits:
+class Data(NamedTuple):
+    """What a run trains and is tested on.
+
+    Attributes:
+        splits: The images.
+        reader: Where their pictures come from.
+    """
+
+    splits: Splits
+    reader: PictureReader
+
+
+def load_data(config: Config, bad_images_file: Path, display: Display) -> Data:
     """Reads the splits, leaves out broken images, and holds out validation classes.
 
     Args:
@@ -28,7 +44,8 @@ def load_data(config: Config, bad_images_file: Path, display: Display) -> Splits
         display: Shows how far the search is.
 
     Returns:
-        The splits; `val` is there unless the settings select on the test split.
+        The images, and where their pictures come from; `val` is there unless the
+        settings select on the test split.
 
     Raises:
         ValueError: If the data cannot be trained on.
@@ -38,10 +55,12 @@ def load_data(config: Config, bad_images_file: Path, display: Display) -> Splits
         data_dir=config.data_dir,
         allow_partial_data=config.allow_partial_data,
     )
-    splits = _without_broken(splits, config, bad_images_file, display)
+    paths = {path for part in splits.parts().values() for path in part.paths}
+    broken, reader = _look_at_images(sorted(paths), config, bad_images_file, display)
+    splits = _without(broken, len(paths), splits, config, bad_images_file)
     train, val = _hold_out(splits, config)
     _check_trainable(train, config)
-    return dataclasses.replace(splits, train=train, val=val)
+    return Data(dataclasses.replace(splits, train=train, val=val), reader)
 
 
 def _hold_out(splits: Splits, config: Config) -> tuple[Images, Images | None]:
@@ -67,33 +86,60 @@ def _hold_out(splits: Splits, config: Config) -> tuple[Images, Images | None]:
 def selection_search(config: Config, splits: Splits) -> Search:
     """Returns the search on which the best epoch is chosen."""
     if config.select_on == "test" or splits.val is None:
-        return splits.tests[0]
-    return Search("val", splits.val, splits.val)
+        search = splits.tests[0]
+    else:
+        search = Search("val", splits.val, splits.val)
+    if config.eval_images:
+        return search.of_classes(config.eval_images, config.random_seed)
+    return search
 
 
-def _without_broken(
-    splits: Splits, config: Config, bad_images_file: Path, display: Display
-) -> Splits:
-    paths = {path for part in splits.parts().values() for path in part.paths}
-    limit = config.max_bad_images * len(paths)
+def _look_at_images(
+    paths: Sequence[str], config: Config, bad_images_file: Path, display: Display
+) -> tuple[dict[str, str], PictureReader]:
+    """Returns which images are broken and why, and what reads the others."""
+    if config.cache_images:
+        folder = config.cache_dir
+        with display.task("decoding every image, once", len(paths)) as update:
+            cache = open_cache(
+                Path(folder).expanduser() if folder else cache_folder() / "images",
+                paths,
+                config.image_size,
+                max_pixels=config.max_image_pixels,
+                num_workers=config.num_workers,
+                on_progress=lambda done: update(done, ""),
+                note=display.note,
+            )
+        write_json(bad_images_file, cache.broken)
+        return cache.broken, cache
     broken = _known_broken(bad_images_file)
-    if broken is None or len(broken) > limit:
+    if broken is None or len(broken) > config.max_bad_images * len(paths):
         with display.task("looking at every image", len(paths)) as update:
             broken = find_broken(
-                sorted(paths),
+                paths,
                 max_pixels=config.max_image_pixels,
                 num_workers=config.num_workers,
                 on_progress=lambda done: update(done, ""),
             )
         write_json(bad_images_file, broken)
+    return broken, FileReader()
+
+
+def _without(
+    broken: dict[str, str],
+    num_images: int,
+    splits: Splits,
+    config: Config,
+    bad_images_file: Path,
+) -> Splits:
     if not broken:
         return splits
     first, reason = next(iter(broken.items()))
     text = (
-        f"{len(broken)} of {len(paths)} images are broken, the first is {first} "
+        f"{len(broken)} of {num_images} images are broken, the first is {first} "
         f"({reason}); all are listed in {bad_images_file}."
     )
-    if len(broken) > limit:
+    if len(broken) > config.max_bad_images * num_images:
         raise ValueError(
             f"{text} That is more than --max_bad_images={config.max_bad_images} "
             "allows. Check --data_dir, mend them, or raise the limit."

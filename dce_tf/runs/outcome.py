@@ -14,6 +14,7 @@ from dce_tf.datasets import Images, Splits
 from dce_tf.export import export_saved_model
 from dce_tf.files import write_text
 from dce_tf.model import EmbeddingModel
+from dce_tf.pipelines import PictureReader
 from dce_tf.reports.clusters import plot_clusters
 from dce_tf.reports.neighbours_sheet import plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
@@ -51,6 +52,7 @@ def load_best_model(run: RunDirectory) -> EmbeddingModel:
 def conclude(
     config: Config,
     splits: Splits,
+    reader: PictureReader,
     run: RunDirectory,
     progress: Progress,
     display: Display,
@@ -60,6 +62,7 @@ def conclude(
     Args:
         config: The settings.
         splits: The data.
+        reader: Where its pictures come from.
         run: Where everything goes.
         progress: How the training went.
         display: Shows what is being done.
@@ -73,7 +76,7 @@ def conclude(
             f"{run.path}: no epoch was evaluated, so there is no best one."
         )
     model = load_best_model(run)
-    extractor = build_extractor(model, config)
+    extractor = build_extractor(model, config, reader)
     evaluator = build_evaluator(extractor, config, splits, display)
     evaluations = evaluator.evaluate(splits.tests, "test, best epoch")
     after = evaluations[0]
@@ -178,6 +181,32 @@ def _write_hparams(run: RunDirectory, config: Config, report: dict[str, Any]) ->
     writer.close()
 
 
+PARTS = {
+    "data": "waiting for images",
+    "step": "steps",
+    "features": "features to cluster",
+    "kmeans": "k-means",
+    "division": "division",
+    "evaluate": "evaluation",
+    "checkpoint": "checkpoints",
+}
+
+
+def where_time_went(history: list[dict[str, Any]]) -> str:
+    """Returns a line with the share of each part of the training's seconds."""
+    seconds = {
+        text: sum(line.get(f"seconds_{name}", 0.0) for line in history)
+        for name, text in PARTS.items()
+    }
+    total = sum(seconds.values()) or 1.0
+    parts = sorted(seconds.items(), key=lambda part: -part[1])
+    line = ", ".join(f"{text} {spent / total:.0%}" for text, spent in parts)
+    hint = ""
+    if seconds[PARTS["data"]] > 0.2 * total:
+        hint = ". Images come too slowly: try --cache_images"
+    return f"Time: {line}{hint}."
+
+
 def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> None:
     """Prints the scores before and after, and what to try next."""
     which = SELECTED_ON_TEST if report["selected_on"] == "test" else "best epoch"
@@ -196,6 +225,7 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
     display.note(
         f"Run directory: {run.path} (trained for {format_seconds(report['seconds'])})"
     )
+    display.note(where_time_went(run.metrics()))
     display.note("Try next:")
     display.note(f"  python main.py evaluate --run={run.path}")
     display.note(f"  python main.py browse {run.path.parent.parent}")

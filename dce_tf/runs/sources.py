@@ -18,6 +18,7 @@ from dce_tf.datasets import Images, Search, Splits
 from dce_tf.errors import UsageError
 from dce_tf.export.saved_model import SERVE_BYTES, versions
 from dce_tf.model import EmbeddingModel
+from dce_tf.pipelines import PictureReader
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.session import build_extractor
@@ -34,12 +35,13 @@ class Source:
     Attributes:
         path: What the user named.
         run: The run it is of, or None.
-        open: Returns what embeds images, given the settings to do it with.
+        open: Returns what embeds images, given the settings to do it with and what
+            reads them.
     """
 
     path: Path
     run: RunDirectory | None
-    open: Callable[[Config], Embedder]
+    open: Callable[[Config, PictureReader], Embedder]
 
 
 def find_source(path: Path) -> Source:
@@ -58,25 +60,32 @@ def find_source(path: Path) -> Source:
         return Source(path, None, partial(_model_file, path))
     for folder in (path, path / str(max(versions(path), default=0))):
         if (folder / "saved_model.pb").is_file():
-            return Source(path, None, partial(ServedModel, folder))
+            return Source(path, None, partial(_served_model, folder))
     raise ValueError(
         f"{path} is nothing that can be evaluated; expected {KINDS}. "
         "`python main.py browse` lists the runs."
     )
 
 
-def _run_model(run: RunDirectory, checkpoint: Path | None, config: Config) -> Embedder:
+def _run_model(
+    run: RunDirectory, checkpoint: Path | None, config: Config, reader: PictureReader
+) -> Embedder:
     model = load_best_model(run)
     if checkpoint is not None:
         load_checkpoint(checkpoint, model.variables)
-    return build_extractor(model, config)
+    return build_extractor(model, config, reader)
 
 
-def _model_file(path: Path, config: Config) -> Embedder:
+def _model_file(path: Path, config: Config, reader: PictureReader) -> Embedder:
     model = keras.models.load_model(path, compile=False)
     if not isinstance(model, EmbeddingModel):
         model = UnitLength(model)
-    return build_extractor(model, config)
+    return build_extractor(model, config, reader)
+
+
+def _served_model(folder: Path, config: Config, reader: PictureReader) -> Embedder:
+    del reader  # It decodes the files itself.
+    return ServedModel(folder, config)
 
 
 class UnitLength(keras.Model):

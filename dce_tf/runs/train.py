@@ -21,7 +21,9 @@ from dce_tf.runs.summaries import Summaries
 from dce_tf.training.checkpoints import Checkpoints, Progress
 from dce_tf.training.display import Display, EpochLines, ProgressBar
 from dce_tf.training.evaluation import Evaluate
+from dce_tf.training.profiling import Profile
 from dce_tf.training.schedule import Schedule
+from dce_tf.training.trainer import EpochProgress
 
 
 def train(
@@ -66,9 +68,9 @@ def _train(
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
-    splits = load_data(config, run.bad_images_file, display)
+    splits, reader = load_data(config, run.bad_images_file, display)
     strategy = devices.make_strategy()
-    session = build_session(config, schedule, splits, run, strategy, display)
+    session = build_session(config, schedule, splits, reader, run, strategy, display)
     checkpoints = Checkpoints(run.checkpoints, config.keep_checkpoints)
     evaluate = Evaluate(
         session.evaluator,
@@ -76,18 +78,29 @@ def _train(
         config.select_on,
         config.evaluate_every,
     )
-    progress = checkpoints.restore(stateful_variables(session.trainer))
-    keeper = Bookkeeping(session.trainer, run, checkpoints, progress or Progress())
+    progress = _restore(checkpoints, session)
+    keeper = Bookkeeping(
+        session.trainer,
+        run,
+        checkpoints,
+        progress or Progress(),
+        features=lambda: session.running.values if session.running else None,
+        every_steps=config.checkpoint_every_steps,
+    )
     summaries = Summaries(run, config)
     _announce(config, splits, run, display)
     if progress is None:
         _evaluate_untrained(config, session, splits, run, evaluate, keeper)
         summaries.write_epoch(-1, keeper.progress.history[-1])
     else:
-        session.trainer.step = progress.step
-        session.recluster.restore(progress.epoch + 1)
         run.write_metrics(progress.history)
-        display.note(f"Going on after epoch {progress.epoch + 1}.")
+        begun = session.trainer.first_step
+        steps = f" and {begun} steps" if begun else ""
+        display.note(f"Going on after epoch {progress.epoch + 1}{steps}.")
+    profiled = config.profiled_steps
+    profilers = (
+        [Profile(session.trainer, run.tensorboard, *profiled)] if profiled else []
+    )
     bar = ProgressBar(display)
     with contextlib.closing(bar), contextlib.closing(summaries):
         session.trainer.fit(
@@ -97,13 +110,30 @@ def _train(
                 bar,
                 evaluate,
                 *callbacks,
+                *profilers,
                 keeper,
                 summaries,
                 EpochLines(display),
             ],
             first_epoch=keeper.progress.epoch + 1,
         )
-    return conclude(config, splits, run, keeper.progress, display)
+    return conclude(config, splits, reader, run, keeper.progress, display)
+
+
+def _restore(checkpoints: Checkpoints, session: Session) -> Progress | None:
+    """Takes up where the last checkpoint was written, if there is one."""
+    trainer = session.trainer
+    progress = checkpoints.restore(stateful_variables(trainer))
+    if progress is None:
+        return None
+    if session.running is not None:
+        session.running.values = progress.features
+    trainer.step = progress.step
+    if progress.partial is not None:
+        trainer.progress = EpochProgress(**progress.partial)
+    begun = progress.partial is not None
+    session.recluster.restore(progress.epoch + 1, begun=begun)
+    return progress
 
 
 def _evaluate_untrained(

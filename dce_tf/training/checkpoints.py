@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from dce_tf.files import replacing
 
@@ -24,12 +25,18 @@ class Progress:
         step: Training steps done.
         history: The metrics of each epoch from −1 on.
         before: Test scores of the untrained network.
+        partial: Of the epoch after it, if that is under way: the fields of
+            `trainer.EpochProgress`.
+        features: What the next division clusters, if that is gathered by and by,
+            float32 `(num_images, feature_dim)`.
     """
 
     epoch: int = -1
     step: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     before: dict[str, float] = dataclasses.field(default_factory=dict)
+    partial: dict[str, Any] | None = None
+    features: npt.NDArray[np.float32] | None = None
 
 
 class Checkpoints:
@@ -57,10 +64,15 @@ class Checkpoints:
             variables: Keras variables, in an order that stays.
         """
         arrays = {f"variable-{i:05d}": _array(v) for i, v in enumerate(variables)}
-        text = json.dumps(dataclasses.asdict(progress))
-        path = self.folder / f"epoch-{progress.epoch + 1:05d}.npz"
-        with replacing(path) as temporary:
-            np.savez(temporary, progress=np.asarray(text), **arrays)
+        facts = dict(vars(progress))
+        features = facts.pop("features")
+        if features is not None:
+            arrays["features"] = features
+        name = f"epoch-{progress.epoch + 1:05d}"
+        if progress.partial is not None:
+            name += f"-step-{progress.partial['steps']:07d}"
+        with replacing(self.folder / f"{name}.npz") as temporary:
+            np.savez(temporary, progress=np.asarray(json.dumps(facts)), **arrays)
         for old in self._files()[: -self.keep]:
             old.unlink()
 
@@ -89,6 +101,7 @@ class Checkpoints:
             except (OSError, EOFError, ValueError, zipfile.BadZipFile):
                 continue
             progress = Progress(**json.loads(str(arrays.pop("progress"))))
+            progress.features = arrays.pop("features", None)
             _assign(variables, list(arrays.values()), path)
             return progress
         if files:
@@ -100,7 +113,13 @@ class Checkpoints:
         return None
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("epoch-*.npz"))
+        return sorted(self.folder.glob("epoch-*.npz"), key=_place_of)
+
+
+def _place_of(path: Path) -> tuple[int, int]:
+    """Returns the epochs done, and the steps after them, of a checkpoint's name."""
+    epoch, _, step = path.stem.removeprefix("epoch-").partition("-step-")
+    return int(epoch), int(step or 0)
 
 
 def load_checkpoint(path: Path, variables: Sequence[Any]) -> None:
@@ -117,7 +136,8 @@ def load_checkpoint(path: Path, variables: Sequence[Any]) -> None:
         arrays = _read(path)
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read as a checkpoint: {error}") from error
-    del arrays["progress"]
+    for name in ("progress", "features"):
+        arrays.pop(name, None)
     _assign(variables, list(arrays.values())[: len(variables)], path)
 
 

@@ -10,7 +10,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dce_tf.model import EmbeddingModel
-from dce_tf.pipelines import evaluation_dataset
+from dce_tf.pipelines import EvaluationPipelines, PictureReader
+
+_ROWS = 4096  # Features that become embeddings at once.
 
 
 class Extractor:
@@ -22,6 +24,7 @@ class Extractor:
         batch_size: Images a batch, over all replicas.
         strategy: Where to run; by default the strategy in scope.
         num_workers: Threads that read images; 0 takes one a processor.
+        reader: Where the pictures come from; by default the files.
     """
 
     def __init__(
@@ -32,15 +35,14 @@ class Extractor:
         batch_size: int = 128,
         strategy: tf.distribute.Strategy | None = None,
         num_workers: int = 0,
+        reader: PictureReader | None = None,
     ) -> None:
         self.model = model
         self._strategy = strategy or tf.distribute.get_strategy()
         replicas = self._strategy.num_replicas_in_sync
-        self._reading = {
-            "image_size": image_size,
-            "batch_size": -(-batch_size // replicas) * replicas,
-            "num_workers": num_workers,
-        }
+        self._pipelines = EvaluationPipelines(
+            image_size, -(-batch_size // replicas) * replicas, num_workers, reader
+        )
         self._features = self._compiled(lambda images: model.features(images))
         self._embeddings = self._compiled(lambda images: model(images))
 
@@ -53,7 +55,8 @@ class Extractor:
             paths: The image files.
             on_batch: Told after each batch how many images are done.
         """
-        return self._run(self._features, paths, on_batch)
+        width = self.model.backbone.output_shape[-1]
+        return self._run(self._features, width, paths, on_batch)
 
     def embeddings(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
@@ -64,7 +67,7 @@ class Extractor:
             paths: The image files.
             on_batch: Told after each batch how many images are done.
         """
-        return self._run(self._embeddings, paths, on_batch)
+        return self._run(self._embeddings, self.model.embedding.units, paths, on_batch)
 
     def _compiled(self, function: Callable[[Any], Any]) -> Any:
         @tf.function
@@ -74,19 +77,90 @@ class Extractor:
         return run
 
     def _run(
-        self, function: Any, paths: Sequence[str], on_batch: Callable[[int], None]
+        self,
+        function: Any,
+        width: int,
+        paths: Sequence[str],
+        on_batch: Callable[[int], None],
     ) -> npt.NDArray[np.float32]:
-        dataset = evaluation_dataset(paths, **self._reading)
-        result: npt.NDArray[np.float32] | None = None
+        if not len(paths):
+            raise ValueError("There are no images to run the model on.")
+        dataset = self._pipelines.build(paths)
+        result = np.empty((len(paths), width), np.float32)
         start = 0
         for images in self._strategy.experimental_distribute_dataset(dataset):
             for part in self._strategy.experimental_local_results(function(images)):
-                if result is None:
-                    result = np.empty((len(paths), part.shape[-1]), np.float32)
                 stop = min(start + len(part), len(paths))
                 result[start:stop] = part.numpy()[: stop - start]
                 start = stop
             on_batch(start)
-        if result is None:
-            raise ValueError("There are no images to run the model on.")
         return result
+
+
+class FixedFeatures:
+    """Embeds with a backbone that does not train: its features are computed once.
+
+    Args:
+        extractor: Runs the model.
+    """
+
+    def __init__(self, extractor: Extractor) -> None:
+        self._extractor = extractor
+        self._known: dict[tuple[str, ...], npt.NDArray[np.float32]] = {}
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec((None, extractor.model.backbone.output_shape[-1]))
+            ]
+        )
+        def embed(features: Any) -> Any:
+            return extractor.model.embed(features)
+
+        self._embed = embed
+
+    def features(
+        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+    ) -> npt.NDArray[np.float32]:
+        """Returns the features of images; see `Extractor.features`."""
+        key = tuple(paths)
+        if key not in self._known:
+            self._known[key] = self._extractor.features(paths, on_batch)
+        return self._known[key]
+
+    def embeddings(
+        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+    ) -> npt.NDArray[np.float32]:
+        """Returns whole embeddings of images; see `Extractor.embeddings`."""
+        features = self.features(paths, on_batch)
+        parts = [
+            self._embed(features[start : start + _ROWS]).numpy()
+            for start in range(0, len(features), _ROWS)
+        ]
+        return np.concatenate(parts)
+
+
+class RunningFeatures:
+    """Features that are gathered while training, from one pass over all images on.
+
+    Attributes:
+        values: The latest of each training image, float32 `(num_images, feature_dim)`;
+            None before the first pass.
+    """
+
+    def __init__(self) -> None:
+        self.values: npt.NDArray[np.float32] | None = None
+
+    def or_first(
+        self, extract: Callable[[], npt.NDArray[np.float32]]
+    ) -> npt.NDArray[np.float32]:
+        """Returns the features so far; those of a pass, the first time."""
+        if self.values is None:
+            self.values = extract()
+        return self.values
+
+    def keep(
+        self, rows: npt.NDArray[np.int64], features: npt.NDArray[np.float32]
+    ) -> None:
+        """Takes over the features of some images, `(num_rows, feature_dim)`."""
+        if self.values is not None:
+            self.values[rows] = features

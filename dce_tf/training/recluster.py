@@ -66,29 +66,49 @@ class Recluster(keras.callbacks.Callback):
         self._inherit = inherit
         self._adapt_centroids = adapt_centroids
         self._options = options
+        self._begun: int | None = None
+        self._seconds_features = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Divides if it is time, then delivers the data of the epoch."""
         logs = {} if logs is None else logs
         started = time.perf_counter()
+        elsewhere = 0.0
+        due = self._schedule.reclusters(epoch) and epoch != self._begun
         if not self._schedule.stage(epoch).divided:
             division = whole_division(self._labels, last=self.division)
-        elif self._schedule.reclusters(epoch) or self.division is None:
+        elif due or self.division is None:
+            seconds = self._seconds_features
             division = self.division = self._divide(epoch)
             logs.update(_summary(division))
+            logs["seconds_features"] = self._seconds_features - seconds
+            logs["seconds_kmeans"] = division.kmeans_seconds
+            elsewhere = logs["seconds_features"] + logs["seconds_kmeans"]
         else:
             division = self.division
         self._deliver(division, epoch)
-        logs["seconds_recluster"] = time.perf_counter() - started
+        logs["seconds_division"] = time.perf_counter() - started - elsewhere
 
-    def restore(self, next_epoch: int) -> None:
-        """Takes up the last stored division before an epoch, if there is one."""
+    def restore(self, next_epoch: int, *, begun: bool = False) -> None:
+        """Takes up the last stored division before an epoch, if there is one.
+
+        Args:
+            next_epoch: The epoch to go on with.
+            begun: Whether that has begun, so that it needs no new division.
+        """
         if self._folder is None:
             return
+        self._begun = next_epoch if begun else None
         stored = sorted(self._folder.glob("epoch-*.npz"))
-        past = [path for path in stored if epoch_of(path) < next_epoch]
+        past = [path for path in stored if epoch_of(path) < next_epoch + begun]
         if past:
             self.division = load_division(past[-1])
+
+    def _features(self) -> npt.NDArray[np.float32]:
+        started = time.perf_counter()
+        features = self._extract()
+        self._seconds_features += time.perf_counter() - started
+        return features
 
     def _divide(self, epoch: int) -> Division:
         wanted, last = self._schedule.clusters(epoch), self.division
@@ -96,12 +116,12 @@ class Recluster(keras.callbacks.Callback):
         if wanted == 1:
             division = whole_division(self._labels)
         elif last is not None and last.num_clusters < wanted:
-            features = self._extract()
+            features = self._features()
             division = split(features, self._labels, last, seed=seed, **self._options)
             self._inherit(np.arange(wanted) // 2)
         else:
             division = divide(
-                self._extract(),
+                self._features(),
                 self._labels,
                 wanted,
                 seed=seed,
@@ -115,8 +135,12 @@ class Recluster(keras.callbacks.Callback):
 
 
 def save_division(division: Division, path: Path) -> None:
-    """Writes a division as NPZ, atomically."""
-    values = {key: value for key, value in vars(division).items() if value is not None}
+    """Writes a division as NPZ, atomically; how long it took is no part of it."""
+    values = {
+        key: value
+        for key, value in vars(division).items()
+        if value is not None and key != "kmeans_seconds"
+    }
     with replacing(path) as temporary:
         np.savez_compressed(temporary, **values)
 

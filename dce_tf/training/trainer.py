@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from dce_tf.augmentation import Augmentation
 from dce_tf.losses import MetricLoss
 from dce_tf.model import EmbeddingModel
 from dce_tf.training.averaging import WeightAverage
+from dce_tf.training.interruption import deferred
 from dce_tf.training.rates import RateSchedule
 from dce_tf.training.schedule import Schedule
 
@@ -22,12 +25,84 @@ CALL_SECONDS = 0.5  # How long the loop may stay inside TensorFlow between two r
 Logs = dict[str, Any]
 
 
+@dataclasses.dataclass
+class EpochProgress:
+    """How far an epoch has come.
+
+    Attributes:
+        logs: What callbacks wrote at its beginning.
+        steps: Steps done.
+        loss_sums: Sum of the losses of each learner, float64 `(num_learners,)`.
+        loss_counts: Steps of each learner, likewise.
+        images: Images trained on.
+        seconds_data: Spent waiting for images.
+        seconds_step: Spent on the steps themselves.
+    """
+
+    logs: Logs
+    steps: int = 0
+    loss_sums: list[float] = dataclasses.field(default_factory=list)
+    loss_counts: list[float] = dataclasses.field(default_factory=list)
+    images: int = 0
+    seconds_data: float = 0.0
+    seconds_step: float = 0.0
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of all steps so far."""
+        return float(np.sum(self.loss_sums) / np.sum(self.loss_counts))
+
+    def add(
+        self,
+        losses: npt.NDArray[np.float64],
+        learners: npt.NDArray[np.int32],
+        num_images: int,
+        seconds: float,
+        waited: float,
+    ) -> None:
+        """Adds steps.
+
+        Args:
+            losses: Of each step.
+            learners: The learner of each step.
+            num_images: In all of them.
+            seconds: They took, waiting included.
+            waited: Seconds of it that went by until the images were there.
+        """
+        # One by one, so that the sum does not depend on how steps are cut into calls.
+        np.add.at(sums := np.asarray(self.loss_sums), learners, losses)
+        np.add.at(counts := np.asarray(self.loss_counts), learners, 1.0)
+        self.loss_sums, self.loss_counts = sums.tolist(), counts.tolist()
+        self.steps += len(losses)
+        self.images += num_images
+        self.seconds_data += waited
+        self.seconds_step += seconds - waited
+
+    def as_logs(self, learner_losses: bool) -> Logs:
+        """Returns what there is to say of the epoch when it is done."""
+        seconds = self.seconds_data + self.seconds_step
+        logs: Logs = {"loss": self.loss}
+        if learner_losses:
+            logs["learner_losses"] = [
+                total / count if count else None
+                for total, count in zip(self.loss_sums, self.loss_counts, strict=True)
+            ]
+        return {
+            **logs,
+            "steps": self.steps,
+            "seconds_data": self.seconds_data,
+            "seconds_step": self.seconds_step,
+            "images_per_second": self.images / seconds,
+        }
+
+
 class Trainer:
     """Trains a model on batches that know their learner.
 
     It knows neither data sets nor clustering: a callback hands it the data of each
     epoch with `set_data`. Whatever a callback writes into the logs of an epoch, later
-    callbacks see.
+    callbacks see. Ctrl-C and SIGTERM wait for the step in progress: the callbacks hear
+    of it as `stopping` in the logs of the batch, then KeyboardInterrupt is raised.
 
     Args:
         model: Built under `strategy`.
@@ -47,6 +122,19 @@ class Trainer:
         average: Of the weights; moved at each step.
         augmentation: Changes the colours of each batch on its device; None where the
             pipeline does.
+        on_features: The data are features, of a backbone that does not train, instead
+            of images.
+        keep_features: Called after some steps with the rows they were of, int64
+            `(num_images,)`, and their features, float32 `(num_images, feature_dim)`.
+        time_data: Measure how long steps wait for data, which TensorFlow refuses where
+            its ops are made deterministic.
+        pause_every: Report to the callbacks after every so many steps at the latest,
+            counted from the beginning of the epoch.
+        pause_at: And at these steps of the whole run.
+
+    Attributes:
+        step: Steps done in the whole run.
+        progress: How far the epoch has come that is under way, or is gone on with.
     """
 
     def __init__(
@@ -65,6 +153,11 @@ class Trainer:
         isolated: bool = False,
         average: WeightAverage | None = None,
         augmentation: Augmentation | None = None,
+        on_features: bool = False,
+        keep_features: Callable[[Any, Any], None] | None = None,
+        time_data: bool = True,
+        pause_every: int | None = None,
+        pause_at: Sequence[int] = (),
     ) -> None:
         self.model = model
         self.loss = loss
@@ -79,30 +172,50 @@ class Trainer:
         self.average = average
         self.augmentation = augmentation
         self.step = 0
+        self.progress: EpochProgress | None = None
         self._jit = jit
+        self._on_features = on_features
+        self._keep_features = keep_features
+        self._now = tf.timestamp if time_data else _never
+        self._pause_every = pause_every
+        self._pause_at = sorted(pause_at)
         self._calls: dict[tuple[bool, bool], Any] = {}
         self._iterator: Any = None
         self._num_steps = 0
         self._num_active = self.num_learners
+        self._rows: npt.NDArray[np.int64] | None = None
 
     @property
     def num_learners(self) -> int:
         """How many learners the model has."""
         return int(self.model.embedding.num_learners)
 
+    @property
+    def first_step(self) -> int:
+        """Steps of the epoch under way that are done, and need no data."""
+        return self.progress.steps if self.progress is not None else 0
+
     def set_data(
-        self, dataset: tf.data.Dataset, num_steps: int, num_learners: int | None = None
+        self,
+        dataset: tf.data.Dataset,
+        num_steps: int,
+        num_learners: int | None = None,
+        rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Gives the batches of the next epoch; the old pipeline is dropped.
 
         Args:
             dataset: Of `(images, labels, learner)`, as `ClusterPipelines` builds it.
-            num_steps: How many batches to take.
+            num_steps: How many batches to take; those of `first_step` are not among
+                them.
             num_learners: How many learners take part; default: all.
+            rows: Which images each batch is of, int64 `(num_steps, batch)`, for
+                messages and `keep_features`.
         """
         self._num_active = num_learners or self.num_learners
         self._iterator = iter(self.strategy.experimental_distribute_dataset(dataset))
-        self._num_steps = num_steps
+        self._num_steps = self.first_step + num_steps
+        self._rows = rows
 
     def fit(
         self,
@@ -116,7 +229,7 @@ class Trainer:
             schedule: The stage of each epoch.
             callbacks: Called in this order. One of them must call `set_data` at the
                 beginning of each epoch.
-            first_epoch: Where to go on.
+            first_epoch: Where to go on; after the steps that `progress` says are done.
         """
         self.model.stop_training = False
         for callback in callbacks:
@@ -124,8 +237,9 @@ class Trainer:
             callback.set_params({"epochs": schedule.num_epochs})
             callback.on_train_begin()
         for epoch in range(first_epoch, schedule.num_epochs):
-            stage = schedule.stage(epoch)
-            logs: Logs = {"epoch": epoch, "stage": stage.value}
+            logs: Logs = {"epoch": epoch, "stage": schedule.stage(epoch).value}
+            if self.progress is not None:
+                logs = {**logs, **self.progress.logs}
             for callback in callbacks:
                 callback.on_epoch_begin(epoch, logs)
             self._train_epoch(schedule, callbacks, logs)
@@ -142,47 +256,63 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback],
         logs: Logs,
     ) -> None:
-        epoch = logs["epoch"]
+        epoch, first = logs["epoch"], self.first_step
         whole = schedule.stage(epoch).whole_embedding
         run_steps = self._call(whole, schedule.backbone_frozen(epoch))
-        started = time.perf_counter()
-        totals = np.zeros((2, self.num_learners))
-        done, count, num_images = 0, 1, 0
-        while done < self._num_steps:
-            call_started = time.perf_counter()
-            place = {
-                "count": tf.constant(count),
-                "first_step": tf.constant(self.step),
-                "num_active": tf.constant(self._num_active),
-                "progress": tf.constant(epoch + done / self._num_steps, tf.float32),
-                "pace": tf.constant(1 / self._num_steps, tf.float32),
-            }
-            summed, images = run_steps(self._iterator, place)
-            totals += summed.numpy()
-            num_images += int(images)
-            done += count
-            self.step += count
-            loss = float(totals[0].sum() / totals[1].sum())
-            _check_finite(loss, epoch, self.step)
-            progress = {"loss": loss, "images": num_images, "steps": self._num_steps}
-            for callback in callbacks:
-                callback.on_train_batch_end(done - 1, progress)
-            rate = count / (time.perf_counter() - call_started)
-            count = min(max(1, int(CALL_SECONDS * rate)), self._num_steps - done)
-        seconds = time.perf_counter() - started
-        logs["loss"] = loss
-        trained = totals[1] > 0
-        if not whole and self.num_learners > 1:
-            losses = np.divide(
-                totals[0], totals[1], where=trained, out=np.zeros_like(totals[0])
-            )
-            logs["learner_losses"] = [
-                float(value) if there else None
-                for value, there in zip(losses, trained, strict=True)
-            ]
-        logs["steps"] = self._num_steps
-        logs["seconds_train"] = seconds
-        logs["images_per_second"] = num_images / seconds
+        if self.progress is None:
+            zeros = [0.0] * self.num_learners
+            self.progress = EpochProgress(dict(logs), 0, zeros, zeros)
+        progress, count = self.progress, 1
+        while progress.steps < self._num_steps:
+            count = self._until_pause(progress.steps, count)
+            started = time.perf_counter()
+            rows = None
+            if self._rows is not None:
+                done = progress.steps - first
+                rows = self._rows[done : done + count]
+            with deferred() as stopping:
+                place = self._place(epoch, progress.steps, count)
+                result = run_steps(self._iterator, place)
+                losses, learners = (result[key].numpy() for key in ("loss", "learner"))
+                self.step += count
+                _check_finite(losses, learners, rows, epoch, self.step)
+                seconds = time.perf_counter() - started
+                waited = min(float(result["waited"]), seconds)
+                images = int(result["images"])
+                progress.add(losses, learners, images, seconds, waited)
+                if self._keep_features is not None and rows is not None:
+                    features = result["features"].numpy()
+                    self._keep_features(rows.ravel(), features)
+                seen = {
+                    "loss": progress.loss,
+                    "images": progress.images,
+                    "steps": self._num_steps,
+                    "stopping": stopping(),
+                }
+                for callback in callbacks:
+                    callback.on_train_batch_end(progress.steps - 1, seen)
+            rate = count / (time.perf_counter() - started)
+            count = max(1, int(CALL_SECONDS * rate))
+        logs.update(progress.as_logs(not whole and self.num_learners > 1))
+        self.progress = None
+
+    def _until_pause(self, done: int, count: int) -> int:
+        """Returns how many of so many steps to take before the next report is due."""
+        count = min(count, self._num_steps - done)
+        if self._pause_every:
+            count = min(count, self._pause_every - done % self._pause_every)
+        later = [step for step in self._pause_at if step > self.step]
+        return min(count, later[0] - self.step) if later else count
+
+    def _place(self, epoch: int, done: int, count: int) -> dict[str, Any]:
+        """Returns where in the run the next steps are, as tensors."""
+        return {
+            "count": tf.constant(count),
+            "first_step": tf.constant(self.step),
+            "num_active": tf.constant(self._num_active),
+            "progress": tf.constant(epoch + done / self._num_steps, tf.float32),
+            "pace": tf.constant(1 / self._num_steps, tf.float32),
+        }
 
     def _call(self, whole: bool, frozen: bool) -> Any:
         """Returns the compiled loop over steps, traced once for each way to train."""
@@ -203,30 +333,48 @@ class Trainer:
             return self._train_step(images, labels, learner, state, variables)
 
         replica_step = tf.function(step, jit_compile=True) if self._jit else step
+        gather = self._keep_features is not None
 
         @tf.function
         def run_steps(iterator: Any, place: Any) -> Any:
-            # In float64 the sum does not depend on how the steps are cut into calls.
-            summed = tf.zeros((2, self.num_learners), tf.float64)
-            num_images = 0
+            losses = tf.TensorArray(tf.float64, place["count"])
+            turns = tf.TensorArray(tf.int32, place["count"])
+            kept = tf.TensorArray(tf.float32, place["count"], infer_shape=False)
+            waited, num_images = tf.constant(0.0, tf.float64), 0
+            before = tf.constant(0.0, tf.float64)
             for offset in tf.range(place["count"]):
-                images, labels, learner = next(iterator)
+                with tf.control_dependencies([before]):
+                    asked = self._now()
+                with tf.control_dependencies([asked]):
+                    images, labels, learner = next(iterator)
+                learners = self.strategy.experimental_local_results(learner)
+                with tf.control_dependencies(learners):
+                    waited += self._now() - asked
                 if self.rates is not None:
                     done = place["progress"] + place["pace"] * tf.cast(
                         offset + 1, tf.float32
                     )
                     self.optimizer.learning_rate.assign(self.rates(done))
                 state = (place["first_step"] + offset, place["num_active"])
-                losses = self.strategy.run(
+                each, features = self.strategy.run(
                     replica_step, (images, labels, learner, state)
                 )
-                loss = self.strategy.reduce("MEAN", losses, axis=None)
-                learners = self.strategy.experimental_local_results(learner)
-                turn = tf.one_hot(learners[0][0], self.num_learners, dtype=tf.float64)
-                summed += tf.stack([tf.cast(loss, tf.float64) * turn, turn])
+                loss = self.strategy.reduce("MEAN", each, axis=None)
+                before = tf.cast(loss, tf.float64)
+                losses = losses.write(offset, before)
+                turns = turns.write(offset, learners[0][0])
+                if gather:
+                    parts = self.strategy.experimental_local_results(features)
+                    kept = kept.write(offset, tf.concat(parts, 0))
                 for part in learners:
                     num_images += tf.shape(part)[0]
-            return summed, num_images
+            result = {
+                "loss": losses.stack(),
+                "learner": turns.stack(),
+                "images": num_images,
+                "waited": waited,
+            }
+            return {**result, "features": kept.concat()} if gather else result
 
         return run_steps
 
@@ -237,7 +385,7 @@ class Trainer:
         learner: Any,
         state: tuple[Any, Any],
         variables: Sequence[Any],
-    ) -> Any:
+    ) -> tuple[Any, Any]:
         number, num_active = state
         if self.augmentation is not None:
             replica = tf.distribute.get_replica_context()
@@ -246,8 +394,13 @@ class Trainer:
             images = self.augmentation.change_colours(
                 images, tf.stack([self.seed, own])
             )
-        with tf.GradientTape() as tape:
-            embedding = self.model(images, learner=learner, training=True)
+        # What is not watched is not part of the backward pass, nor what lies before it.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            features = images
+            if not self._on_features:
+                features = self.model.features(images, training=True)
+            embedding = self.model.embed(features, learner, training=True)
             seed = tf.stack([self.seed, number])
             if self.global_mining:
                 replica = tf.distribute.get_replica_context()
@@ -270,13 +423,30 @@ class Trainer:
         self.optimizer.apply(*zip(*there, strict=True))
         if self.average is not None:
             self.average.update(number)
-        return loss
+        # The loss is there when the step is done, so that waiting begins no earlier.
+        with tf.control_dependencies([tf.convert_to_tensor(self.optimizer.iterations)]):
+            return tf.identity(loss), tf.cast(features, tf.float32)
 
 
-def _check_finite(loss: float, epoch: int, step: int) -> None:
-    if not np.isfinite(loss):
-        raise ValueError(
-            f"The loss became {loss} in epoch {epoch}, at or before step {step}. "
-            "The last checkpoint is kept. Lower the learning rates, or use "
-            "--mixed_precision=float32."
-        )
+def _never() -> Any:
+    return tf.constant(0.0, tf.float64)
+
+
+def _check_finite(
+    losses: npt.NDArray[np.float64],
+    learners: npt.NDArray[np.int32],
+    rows: npt.NDArray[np.int64] | None,
+    epoch: int,
+    steps_done: int,
+) -> None:
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if not len(bad):
+        return
+    first = int(bad[0])
+    step = steps_done - len(losses) + first
+    batch = "" if rows is None else f" Its training rows: {rows[first].tolist()}."
+    raise ValueError(
+        f"The loss became {losses[first]} in epoch {epoch}, step {step}, learner "
+        f"{learners[first]}.{batch} The last checkpoint is kept. Lower the learning "
+        "rates, or use --mixed_precision=float32."
+    )

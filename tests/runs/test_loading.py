@@ -15,7 +15,8 @@ from tests import fakes
 def load(root: Path, **settings) -> tuple[Config, Splits]:
     given = {"dataset": "folder", "num_clusters": 2, **settings}
     config = Config(data_dir=str(root), log_dir=str(root / "log"), **given)
-    return config, load_data(config, RunDirectory.of(config).bad_images_file, Display())
+    run = RunDirectory.of(config)
+    return config, load_data(config, run.bad_images_file, Display()).splits
 
 
 def test_validation_classes_are_held_out_of_training(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from dce_tf.config import Config
 from dce_tf.errors import UsageError
 from dce_tf.losses import Space, build_loss
-from dce_tf.runs.session import build_model, check, parameter_groups
+from dce_tf.runs.network import build_model, has_fixed_features, parameter_groups
+from dce_tf.runs.session import check
 
 SMALL = {"backbone": "small", "image_size": 32, "embedding_dim": 8, "num_clusters": 2}
 
@@ -56,6 +57,25 @@ def test_frozen_blocks_and_fixed_masks_are_not_trained() -> None:
 def test_a_growing_division_begins_with_the_whole_embedding() -> None:
     config = Config(**SMALL, parts="fixed_masks", hierarchical=True)
     np.testing.assert_array_equal(build_model(config).embedding.masks[0], np.ones(8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "fixed"),
+    [
+        ({}, True),
+        ({"trainable_blocks": 1}, False),
+        ({"augmentation": "paper"}, False),
+        ({"augmentation": "none"}, True),
+        ({"pooling": "gem"}, False),
+        ({"freeze_batch_norm": False}, False),
+    ],
+)
+def test_features_are_fixed_where_nothing_before_them_changes(
+    settings: dict, fixed: bool
+) -> None:
+    frozen = {"trainable_blocks": 0, "augmentation": "none"}
+    config = Config(**{**SMALL, **frozen, **settings})
+    assert has_fixed_features(config, build_model(config)) == fixed
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,9 @@
+import dataclasses
+import json
+import os
+import signal
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -12,7 +18,7 @@ from dce_tf.training.averaging import WeightAverage
 from dce_tf.training.optimizer import OPTIMIZERS, ParameterGroup
 from dce_tf.training.rates import build_rates
 from dce_tf.training.schedule import Schedule
-from dce_tf.training.trainer import Trainer
+from dce_tf.training.trainer import EpochProgress, Trainer
 
 BATCH, SIZE, LEARNERS = 16, 8, 2
 
@@ -233,7 +239,7 @@ def test_loss_that_is_not_finite_stops_with_the_step() -> None:
     trainer = make_trainer()
     kernel = trainer.model.embedding.kernel
     kernel.assign(kernel * np.nan)
-    with pytest.raises(ValueError, match="became nan in epoch 0, at or before step 1"):
+    with pytest.raises(ValueError, match="became nan in epoch 0, step 0, learner 0"):
         fit(trainer)
 
 
@@ -402,3 +408,178 @@ def test_colours_change_on_the_device_by_seed_and_step() -> None:
     changed = [first_loss(s, augmentation=strong()) for s in (0, 0, 1)]
     assert changed[0] == changed[1]
     assert len({plain, *changed}) == 3
+
+
+class Watch(keras.callbacks.Callback):
+    """Notes where the trainer reported, and may do something there."""
+
+    def __init__(self, trainer: Trainer, act=print) -> None:
+        super().__init__()
+        self.trainer, self.act, self.steps = trainer, act, []
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.steps.append(self.trainer.step)
+        self.act(self.trainer.step)
+
+
+def test_steps_pause_where_a_report_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_module, "CALL_SECONDS", 1e9)
+    trainer = make_trainer(pause_every=4, pause_at=(7, 13))
+    watch = Watch(trainer)
+    fit(trainer, epochs=2, steps=10, callbacks=[watch])
+    assert watch.steps == [1, 4, 7, 8, 10, 11, 13, 14, 18, 20]
+
+
+class DeliverRest(Deliver):
+    """Hands over what the trainer does not say is done."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        done = self.trainer.first_step
+        rest = batches(self.steps, seed=epoch).skip(done)
+        self.trainer.set_data(rest, self.steps - done)
+
+
+class StopError(Exception):
+    pass
+
+
+def test_epoch_is_gone_on_with_in_the_middle() -> None:
+    whole, begun, ended = (make_trainer() for _ in range(3))
+    expected = fit(whole, epochs=3, steps=9)
+
+    def stop(step: int) -> None:
+        if step == 13:
+            raise StopError
+
+    begun._pause_at = [13]
+    with pytest.raises(StopError):
+        fit(begun, epochs=3, steps=9, callbacks=[Watch(begun, stop)])
+    assert begun.progress.steps == 4
+    for trainer in (begun, ended):
+        assert trainer.model.count_params() == whole.model.count_params()
+    for a, b in zip(
+        [*ended.model.variables, *ended.optimizer.variables],
+        [*begun.model.variables, *begun.optimizer.variables],
+        strict=True,
+    ):
+        a.assign(b)
+    stored = json.loads(json.dumps(dataclasses.asdict(begun.progress)))
+    ended.step, ended.progress = begun.step, EpochProgress(**stored)
+    deliver = DeliverRest(ended, 9)
+    ended.fit(Schedule(3, 1, 2), [deliver], first_epoch=1)
+    assert ended.step == whole.step
+    for one, other in zip(deliver.logs, expected[1:], strict=True):
+        assert one["loss"] == other["loss"]
+        assert one["steps"] == other["steps"] == 9
+    for a, b in zip(weights(ended), weights(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_request_to_stop_waits_for_the_step_and_is_told() -> None:
+    trainer = make_trainer()
+    told = []
+
+    class Listen(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            told.append(logs["stopping"])
+
+    original = trainer._place
+
+    def interrupted(*place):
+        if trainer.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*place)
+
+    trainer._place = interrupted
+    trainer._pause_at = [1, 2, 3]
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer, steps=9, callbacks=[Listen()])
+    assert told == [False, False, False, True]
+    assert trainer.step == trainer.progress.steps > 3
+
+
+def test_features_of_each_step_are_handed_over_with_their_rows(two_devices) -> None:
+    found = []
+    for strategy in (None, two_devices):
+        seen: dict[int, np.ndarray] = {}
+
+        def keep(rows: np.ndarray, features: np.ndarray, seen=seen) -> None:
+            seen.update(zip(rows.tolist(), features, strict=True))
+
+        trainer = make_trainer(strategy, keep_features=keep)
+        rows = np.arange(3 * BATCH).reshape(3, BATCH)
+        trainer.set_data(batches(3), 3, rows=rows)
+        trainer._train_epoch(Schedule(4, 2, 3), [], {"epoch": 0})
+        found.append(np.stack([seen[row] for row in range(3 * BATCH)]))
+    first = next(iter(batches(3)))[0]
+    expected = make_trainer().model.features(first)
+    np.testing.assert_allclose(found[0][:BATCH], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)
+
+
+def operations(function: tf.types.experimental.ConcreteFunction) -> set[str]:
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    return {node.op for node in nodes}
+
+
+@pytest.mark.parametrize("how", ["frozen for an epoch", "not trainable"])
+def test_frozen_backbone_has_no_backward_pass(how: str) -> None:
+    trainer = make_trainer()
+    schedule = {"num_clusters": 2, "freeze_backbone_epochs": 1}
+    if how == "not trainable":
+        trainer.model.backbone.trainable = False
+        layer = trainer.model.embedding
+        trainer.variables = [layer.kernel, layer.bias]
+        schedule = {}
+    fit(trainer, **schedule)
+    frozen = trainer._calls[False, how != "not trainable"]
+    (concrete,) = frozen._list_all_concrete_functions()
+    assert "Conv2D" in operations(concrete)
+    assert "Conv2DBackpropFilter" not in operations(concrete)
+    if how == "not trainable":
+        return
+    (concrete,) = trainer._calls[False, False]._list_all_concrete_functions()
+    assert "Conv2DBackpropFilter" in operations(concrete)
+
+
+def test_features_train_the_embedding_as_their_images_do() -> None:
+    on_images, on_features = make_trainer(), make_trainer(on_features=True)
+    for trainer in (on_images, on_features):
+        layer = trainer.model.embedding
+        trainer.variables = [layer.kernel, layer.bias]
+    features = on_features.model.features
+    on_images.set_data(batches(5), 5)
+    on_features.set_data(batches(5).map(lambda x, y, k: (features(x), y, k)), 5)
+    for trainer in (on_images, on_features):
+        trainer._train_epoch(Schedule(4, 2, 3), [], {"epoch": 0})
+    for a, b in zip(
+        on_images.model.embedding.get_weights(),
+        on_features.model.embedding.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_waiting_for_data_is_told_apart_from_the_steps() -> None:
+    def slow(*batch):
+        return tf.py_function(
+            lambda *x: time.sleep(0.05) or x, batch, [t.dtype for t in batch]
+        )
+
+    def shaped(*batch):
+        for part, spec in zip(batch, batches(1).element_spec, strict=True):
+            part.set_shape(spec.shape)
+        return batch
+
+    trainer = make_trainer()
+    for dataset in (batches(8), batches(8).map(slow).map(shaped)):
+        trainer.set_data(dataset, 8)
+        logs = {"epoch": 0}
+        trainer._train_epoch(Schedule(4, 2, 3), [], logs)
+    assert logs["seconds_data"] > 8 * 0.05 * 0.8
+    untimed = make_trainer(time_data=False)
+    untimed.set_data(batches(8).map(slow).map(shaped), 8)
+    untimed._train_epoch(Schedule(4, 2, 3), [], logs)
+    assert logs["seconds_data"] == 0
+    assert logs["seconds_step"] > 8 * 0.05 * 0.8
