@@ -107,7 +107,6 @@ def build_trainer(
         augmentation=AUGMENTATIONS.build(config.augmentation) if on_device else None,
         on_features=has_fixed_features(config, model),
         keep_features=keep_features,
-        time_data=not config.deterministic,
         pause_every=config.checkpoint_every_steps,
         pause_at=config.profiled_steps,
     )

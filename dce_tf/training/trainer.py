@@ -126,8 +126,6 @@ class Trainer:
             of images.
         keep_features: Called after some steps with the rows they were of, int64
             `(num_images,)`, and their features, float32 `(num_images, feature_dim)`.
-        time_data: Measure how long steps wait for data, which TensorFlow refuses where
-            its ops are made deterministic.
         pause_every: Report to the callbacks after every so many steps at the latest,
             counted from the beginning of the epoch.
         pause_at: And at these steps of the whole run.
@@ -155,7 +153,6 @@ class Trainer:
         augmentation: Augmentation | None = None,
         on_features: bool = False,
         keep_features: Callable[[Any, Any], None] | None = None,
-        time_data: bool = True,
         pause_every: int | None = None,
         pause_at: Sequence[int] = (),
     ) -> None:
@@ -176,7 +173,7 @@ class Trainer:
         self._jit = jit
         self._on_features = on_features
         self._keep_features = keep_features
-        self._now = tf.timestamp if time_data else _never
+        self._now = _clock()
         self._pause_every = pause_every
         self._pause_at = sorted(pause_at)
         self._calls: dict[tuple[bool, bool], Any] = {}
@@ -428,8 +425,16 @@ class Trainer:
             return tf.identity(loss), tf.cast(features, tf.float32)
 
 
-def _never() -> Any:
-    return tf.constant(0.0, tf.float64)
+def _clock() -> Callable[[], Any]:
+    """Returns what tells the time in the graph; it stands still in deterministic runs.
+
+    TensorFlow refuses to tell it there, so that waiting counts as part of the steps.
+    """
+    try:
+        tf.timestamp()
+    except tf.errors.FailedPreconditionError:
+        return lambda: tf.constant(0.0, tf.float64)
+    return tf.timestamp
 
 
 def _check_finite(
