@@ -108,3 +108,16 @@ def test_rates_of_masks_and_losses_follow_that_of_the_embedding() -> None:
     assert Config(embedding_lr=1e-4).rate_of("mask") == pytest.approx(1e-2)
     assert Config(embedding_lr=1e-4, loss_lr=0.5).rate_of("loss") == 0.5
     assert Config(mask_lr=0.0).rate_of("mask") == 0
+
+
+@pytest.mark.parametrize("steps", ["20", "30,20", "a,b", "20,20", "1,2,3", ""])
+def test_profiled_steps_are_a_first_and_a_last(steps: str) -> None:
+    with pytest.raises(UsageError, match="such as --profile_steps=20,30"):
+        Config(profile_steps=steps)
+    assert Config(profile_steps="20, 30").profiled_steps == (20, 30)
+    assert Config().profiled_steps == ()
+
+
+def test_running_features_are_no_embeddings() -> None:
+    with pytest.raises(UsageError, match="gathers features, not embeddings"):
+        Config(cluster_features="running", cluster_on="embedding")

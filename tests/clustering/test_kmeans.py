@@ -139,3 +139,49 @@ def test_fewer_distinct_points_than_clusters_are_survived() -> None:
 def test_counts_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be 1 or more; received 0"):
         fit_kmeans(blobs()[0], **{"num_clusters": 2, name: 0})
+
+
+def test_centroids_of_a_sample_take_all_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, _ = blobs(each=400)
+    trained = []
+    original = faiss_backend.kmeans
+
+    def watched(*args, **kwargs):
+        kmeans = original(*args, **kwargs)
+        train = kmeans.train
+        kmeans.train = lambda x, **given: trained.append(x) or train(x, **given)
+        return kmeans
+
+    monkeypatch.setattr(faiss_backend, "kmeans", watched)
+    result = fit_kmeans(points, 5, num_sampled=100, num_restarts=4)
+    assert [len(x) for x in trained] == [100] * 4
+    assert len(np.unique(trained[0], axis=0)) == 100
+    assert len(result.assignment) == len(points)
+    gaps = ((points[:, None] - result.centroids) ** 2).sum(axis=2)
+    assert result.objective == pytest.approx(gaps.min(axis=1).sum(), rel=1e-4)
+    everything = fit_kmeans(points, 5, num_restarts=4)
+    assert result.objective < 1.1 * everything.objective
+    # More than there are, or fewer than clusters, are all or as many as those.
+    fit_kmeans(points, 5, num_sampled=10**6)
+    fit_kmeans(points, 5, num_sampled=1)
+    assert [len(x) for x in trained[-2:]] == [2000, 5]
+
+
+def test_failing_gpu_gives_way_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, _ = blobs()
+    expected = fit_kmeans(points, 5)
+    original = faiss_backend.kmeans
+
+    def failing(*args, backend: str, **kwargs):
+        if backend != "faiss":
+            raise RuntimeError("Error in StandardGpuResources: out of memory")
+        return original(*args, backend=backend, **kwargs)
+
+    monkeypatch.setattr(faiss_backend, "kmeans", failing)
+    monkeypatch.setattr(faiss_backend, "use_gpu", lambda backend: backend != "faiss")
+    with pytest.warns(UserWarning, match="out of memory.*goes on on the CPU"):
+        result = fit_kmeans(points, 5)
+    np.testing.assert_array_equal(result.assignment, expected.assignment)
+    monkeypatch.setattr(faiss_backend, "use_gpu", lambda _: False)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fit_kmeans(points, 5)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,50 @@ def test_search_for_broken_images_is_made_once(
     load(root, val_fraction=0.2)
     monkeypatch.setattr("dce_tf.runs.loading.find_broken", None)
     load(root, val_fraction=0.2)
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("train", "query", "gallery")])
+def test_epoch_is_chosen_on_whole_classes_of_so_many_images(
+    tmp_path: Path, splits: tuple[str, ...]
+) -> None:
+    root = fakes.write_folder(tmp_path, 20, images_per_class=3, splits=splits)
+    settings = {"select_on": "test", "val_fraction": 0, "num_clusters": 1}
+    config, data = load(root, **settings, eval_images=13)
+    search = selection_search(config, data)
+    each = 3 if len(splits) == 2 else 6
+    assert search.leave_one_out == (len(splits) == 2)
+    for part in {id(p): p for p in (search.query, search.gallery)}.values():
+        assert len(np.unique(part.labels)) == 13 // each
+        counts = np.unique(part.labels, return_counts=True)[1]
+        assert set(counts) == {3}
+    again = selection_search(config, data)
+    assert again.query.paths == search.query.paths
+    other, _ = load(root, **settings, eval_images=13, random_seed=1)
+    assert selection_search(other, data).query.paths != search.query.paths
+    least, _ = load(root, **settings, eval_images=1)
+    assert len(np.unique(selection_search(least, data).query.labels)) == 2
+
+
+def test_cached_images_are_looked_at_once_by_all_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fakes.write_folder(tmp_path / "data", num_classes=10, images_per_class=3)
+    broken = next((root / "train").rglob("*.jpg"))
+    broken.write_text("no image")
+    given = {
+        "dataset": "folder",
+        "data_dir": str(root),
+        "num_clusters": 2,
+        "val_fraction": 0.2,
+        "max_bad_images": 0.1,
+        "cache_images": True,
+        "cache_dir": str(tmp_path / "cache"),
+        "image_size": 32,
+    }
+    for run in range(2):
+        bad = tmp_path / f"bad-{run}.json"
+        splits, reader = load_data(Config(**given), bad, Display())
+        assert list(json.loads(bad.read_text())) == [str(broken)]
+        assert str(broken) not in splits.train.paths
+        assert len(reader.keys(splits.train.paths)) == len(splits.train)
+        monkeypatch.setattr("dce_tf.image_cache.examine", None)

@@ -77,3 +77,32 @@ def test_failed_write_keeps_the_last_checkpoint(
     monkeypatch.undo()
     assert checkpoints.restore(variables()).epoch == 2
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+def partial(epoch: int, steps: int) -> Progress:
+    return Progress(epoch, step=10 * (epoch + 1) + steps, partial={"steps": steps})
+
+
+def test_checkpoints_within_an_epoch_come_after_it(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, epochs=2, keep=3)
+    for steps in (9, 10):
+        checkpoints.save(partial(1, steps), variables(steps))
+    assert checkpoints.restore(variables()).partial == {"steps": 10}
+    (tmp_path / "epoch-00002-step-0000010.npz").write_bytes(b"")
+    assert checkpoints.restore(variables()).partial == {"steps": 9}
+    checkpoints.save(Progress(2, step=30), variables(3))
+    assert checkpoints.restore(variables()) == Progress(2, step=30)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-00002-step-0000009.npz",
+        "epoch-00002-step-0000010.npz",
+        "epoch-00003.npz",
+    ]
+
+
+def test_gathered_features_are_kept(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(Progress(0, features=features), variables(5))
+    fresh = variables()
+    np.testing.assert_array_equal(checkpoints.restore(fresh).features, features)
+    assert float(fresh[1]) == 6

@@ -1,0 +1,17 @@
+from dce_tf.runs.outcome import where_time_went
+
+
+def test_parts_of_the_time_are_told_the_largest_first() -> None:
+    history = [
+        {"epoch": -1, "seconds": 3.0},
+        {"seconds_step": 5.0, "seconds_data": 1.0, "seconds_kmeans": 0.5},
+        {"seconds_step": 2.0, "seconds_data": 0.5, "seconds_features": 1.0},
+    ]
+    line = where_time_went(history)
+    assert line.startswith(
+        "Time: steps 70%, waiting for images 15%, features to cluster 10%, k-means 5%"
+    )
+    assert "--cache_images" not in line
+    waiting = [{"seconds_step": 3.0, "seconds_data": 1.0}]
+    assert "try --cache_images" in where_time_went(waiting)
+    assert where_time_went([]).startswith("Time: waiting for images 0%")

@@ -1,0 +1,88 @@
+import keras
+import numpy as np
+import pytest
+
+from dce_tf.layers import DivideConquerEmbedding
+from dce_tf.model import EmbeddingModel
+from dce_tf.training.extractor import Extractor, FixedFeatures, RunningFeatures
+from tests import fakes
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    root = fakes.write_csv(tmp_path_factory.mktemp("data"), num_classes=3)
+    return sorted(str(path) for path in root.rglob("*.jpg"))
+
+
+def make_extractor(strategy=None) -> Extractor:
+    keras.utils.set_random_seed(0)
+    backbone = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(6, 3), keras.layers.ReLU()]
+    )
+    model = EmbeddingModel(backbone, DivideConquerEmbedding(4, 2))
+    model.build((None, SIZE, SIZE, 3))
+    return Extractor(model, SIZE, batch_size=5, strategy=strategy)
+
+
+def test_results_are_in_order_whatever_the_last_batch_lacks(paths: list[str]) -> None:
+    extractor = make_extractor()
+    done: list[int] = []
+    features = extractor.features(paths, done.append)
+    assert features.shape == (len(paths), 6)
+    assert done[-1] == len(paths)
+    one = extractor.features(paths[7:8])
+    np.testing.assert_allclose(features[7:8], one, rtol=1e-5)
+    embeddings = extractor.embeddings(paths)
+    np.testing.assert_allclose(
+        embeddings, extractor.model.embed(features), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_no_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="no images"):
+        make_extractor().features([])
+
+
+def test_passes_are_traced_once(paths: list[str]) -> None:
+    extractor = make_extractor()
+    for count in (3, 5, 11):
+        extractor.features(paths[:count])
+        extractor.embeddings(paths[:count])
+    for function in (extractor._features, extractor._embeddings):
+        assert function.experimental_get_tracing_count() == 1
+    assert extractor._pipelines._read.experimental_get_tracing_count() == 1
+
+
+def test_fixed_features_are_computed_once(paths: list[str]) -> None:
+    extractor = make_extractor()
+    expected = extractor.embeddings(paths)
+    passes = []
+    run = extractor.features
+    extractor.features = lambda *given: passes.append(1) or run(*given)
+    fixed = FixedFeatures(extractor)
+    for _ in range(2):
+        np.testing.assert_allclose(fixed.embeddings(paths), expected, atol=1e-6)
+        fixed.features(paths[:3])
+    assert len(passes) == 2
+    layer = extractor.model.embedding
+    layer.kernel.assign(-layer.kernel)
+    layer.bias.assign(-layer.bias)
+    np.testing.assert_allclose(fixed.embeddings(paths), -expected, atol=1e-6)
+
+
+def test_running_features_begin_with_a_pass_and_follow_the_steps() -> None:
+    running = RunningFeatures()
+    running.keep(np.array([0]), np.ones((1, 2), np.float32))
+    assert running.values is None
+    passes = []
+
+    def extract() -> np.ndarray:
+        passes.append(1)
+        return np.zeros((3, 2), np.float32)
+
+    assert not running.or_first(extract).any()
+    running.keep(np.array([2, 0]), np.array([[1, 2], [3, 4]], np.float32))
+    np.testing.assert_array_equal(running.or_first(extract), [[3, 4], [0, 0], [1, 2]])
+    assert len(passes) == 1
