@@ -25,7 +25,7 @@ class Runs:
             LABELS,
             stages,
             self.extract,
-            lambda division, epoch: self.delivered.append(division),
+            lambda division, _: self.delivered.append(division),
             folder=folder,
         )
 
