@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import keras
@@ -11,6 +12,8 @@ from dce_tf.config import Config
 from dce_tf.errors import UsageError
 from dce_tf.faiss_backend import limit_gpu_memory
 from dce_tf.model import PRECISIONS
+
+SLURM_PORT = 8888  # And those above it, where a machine has several tasks.
 
 
 def configure(config: Config) -> None:
@@ -40,10 +43,45 @@ def configure(config: Config) -> None:
 
 
 def make_strategy() -> tf.distribute.Strategy:
-    """Returns `MirroredStrategy` over all visible GPUs, or a strategy of one device."""
+    """Returns the strategy that fits what there is.
+
+    `MultiWorkerMirroredStrategy` where `TF_CONFIG`, or Slurm, says that this process is
+    one of several; `MirroredStrategy` over all visible GPUs where there are several;
+    else the default one, of one device. It must come before any TensorFlow op.
+
+    Raises:
+        UsageError: If `TF_CONFIG` is not what TensorFlow expects.
+    """
+    resolver = find_cluster()
+    if resolver is not None:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def find_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """Returns what knows the other processes, or None if there are none.
+
+    Raises:
+        UsageError: If `TF_CONFIG` is not what TensorFlow expects.
+    """
+    resolvers = tf.distribute.cluster_resolver
+    text = os.environ.get("TF_CONFIG")
+    if text:
+        try:
+            given = json.loads(text)
+            given["cluster"]["worker"], given["task"]["index"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"TF_CONFIG={text[:200]} is not understood ({error!r}). Expected such "
+                'as {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": '
+                '{"type": "worker", "index": 0}}, or unset it for a single process.'
+            ) from error
+        return resolvers.TFConfigClusterResolver()
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return resolvers.SlurmClusterResolver(port_base=SLURM_PORT)
+    return None
 
 
 def describe() -> str:

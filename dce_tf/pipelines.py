@@ -20,6 +20,29 @@ from dce_tf.pictures import Picture
 from dce_tf.sampling import EpochPlan, Sampler, plan_epoch
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of a batch that a process reads.
+
+    Attributes:
+        index: Which part, from 0.
+        count: How many equal parts a batch has, one a process.
+        pieces: Into how many equal batches the part is cut, one a device.
+    """
+
+    index: int = 0
+    count: int = 1
+    pieces: int = 1
+
+    def of(self, batches: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Returns the part of each batch: of `(num_steps, batch, ...)`."""
+        size = batches.shape[1] // self.count
+        return batches[:, self.index * size : (self.index + 1) * size]
+
+
+WHOLE = Share()
+
+
 class PictureReader(Protocol):
     """Where the pictures of image files come from."""
 
@@ -95,7 +118,7 @@ class EpochBatches(NamedTuple):
             …)`; int32 `(batch,)`; and int32 `(batch,)`, the same all over a batch.
         num_steps: How many batches.
         num_learners: How many learners take part.
-        rows: Which images each batch is of, int64 `(num_steps, batch)`.
+        rows: Which images the process reads of each batch, int64 `(num_steps, …)`.
     """
 
     dataset: tf.data.Dataset
@@ -152,6 +175,7 @@ class ClusterPipelines:
         augment_on: `"cpu"` changes colours here, `"device"` leaves it to the trainer.
         num_workers: Threads that read; 0 takes one a processor.
         reader: Where the pictures come from; by default the files.
+        share: The part of each batch to read; by default all.
     """
 
     planner: EpochPlanner
@@ -160,6 +184,7 @@ class ClusterPipelines:
     augment_on: str = "cpu"
     num_workers: int = 0
     reader: PictureReader = dataclasses.field(default_factory=FileReader)
+    share: Share = WHOLE
 
     def build(
         self, division: Division, epoch: int, first_step: int = 0
@@ -175,22 +200,23 @@ class ClusterPipelines:
             The rest, with images float32 `(batch, image_size, image_size, 3)`, 0 to
             255. The crops of a batch do not depend on where one begins.
         """
-        plan = self.planner.plan(division, epoch).after(first_step)
-        rows, batch_size = plan.rows.ravel(), self.planner.batch_size
+        plan = self.planner.plan(division, epoch)
         rng = np.random.default_rng([self.planner.seed, epoch])
-        count = first_step * batch_size + len(rows)
         highest = np.iinfo(np.int32).max
-        seeds = rng.integers(highest, size=(count, 2), dtype=np.int32)
+        seeds = rng.integers(highest, size=(*plan.rows.shape, 2), dtype=np.int32)
+        seeds = self.share.of(seeds[first_step:])
+        rows = self.share.of(plan.rows[first_step:])
         elements = _from_arrays(
-            self._keys[rows],
-            self.planner.train.labels[rows],
-            np.repeat(plan.learner, batch_size),
-            seeds[first_step * batch_size :],
+            self._keys[rows.ravel()],
+            self.planner.train.labels[rows.ravel()],
+            np.repeat(plan.learner[first_step:], rows.shape[1]),
+            seeds.reshape(-1, 2),
         )
+        size = rows.shape[1] // self.share.pieces
         dataset = _batched(
-            elements, self._read, batch_size, self.num_workers, finish=self._finish
+            elements, self._read, size, self.num_workers, finish=self._finish
         )
-        return EpochBatches(dataset, len(plan.rows), division.num_clusters, plan.rows)
+        return EpochBatches(dataset, len(rows), division.num_clusters, rows)
 
     @functools.cached_property
     def _keys(self) -> npt.NDArray[Any]:
@@ -225,26 +251,34 @@ class FeaturePipelines:
     Attributes:
         planner: Draws the batches.
         features: Of each training image, float32 `(num_images, feature_dim)`.
+        share: The part of each batch to read; by default all.
     """
 
     planner: EpochPlanner
     features: npt.NDArray[np.float32]
+    share: Share = WHOLE
 
     def build(
         self, division: Division, epoch: int, first_step: int = 0
     ) -> EpochBatches:
         """Builds the batches of an epoch; see `ClusterPipelines.build`."""
-        plan = self.planner.plan(division, epoch).after(first_step)
-        labels = self.planner.train.labels[plan.rows]
-        learners = np.repeat(plan.learner[:, None], self.planner.batch_size, axis=1)
-        elements = _from_arrays(plan.rows, labels, learners)
+        plan = self.planner.plan(division, epoch)
+        rows = self.share.of(plan.rows[first_step:])
+        learners = np.repeat(plan.learner[first_step:, None], rows.shape[1], axis=1)
+        size = rows.shape[1] // self.share.pieces
+        elements = _from_arrays(
+            *(
+                array.reshape(-1, size)
+                for array in (rows, self.planner.train.labels[rows], learners)
+            )
+        )
 
         def read(rows: Any, labels: Any, learner: Any) -> Any:
             return tf.gather(self._table, rows), labels, learner
 
         dataset = elements.map(read, 1, deterministic=True).prefetch(2)
         dataset = dataset.with_options(_options())
-        return EpochBatches(dataset, len(plan.rows), division.num_clusters, plan.rows)
+        return EpochBatches(dataset, len(rows), division.num_clusters, rows)
 
     @functools.cached_property
     def _table(self) -> Any:

@@ -20,7 +20,8 @@ from dce_tf.training.trainer import Trainer
 class Bookkeeping(keras.callbacks.Callback):
     """Keeps the best model, then a checkpoint, then the metrics of each epoch.
 
-    Must come after the callbacks that write into the logs.
+    Of several processes only the chief writes. Must come after the callbacks that
+    write into the logs.
 
     Args:
         trainer: Whose steps and variables to keep.
@@ -72,7 +73,8 @@ class Bookkeeping(keras.callbacks.Callback):
         self.progress.epoch, self.progress.partial = epoch, None
         line = {"epoch": epoch, **logs}
         self.progress.history.append(line)
-        if best_line(self.progress.history) is line:
+        is_chief = self._trainer.workers.is_chief
+        if is_chief and best_line(self.progress.history) is line:
             average = self._trainer.average
             with average.in_place() if average else contextlib.nullcontext():
                 self._checkpoints.save_best(self._trainer.model)
@@ -81,9 +83,12 @@ class Bookkeeping(keras.callbacks.Callback):
         line["seconds_checkpoint"] = time.perf_counter() - started
         line["seconds"] = sum_of_parts(line)
         logs.update(line)
-        self._run.write_metrics(self.progress.history)
+        if is_chief:
+            self._run.write_metrics(self.progress.history)
 
     def _save(self) -> None:
+        if not self._trainer.workers.is_chief:
+            return
         self.progress.step = self._trainer.step
         self.progress.features = self._features()
         self._checkpoints.save(self.progress, stateful_variables(self._trainer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,11 @@ from dce_tf.datasets import DATASETS, Images, Search, Splits
 from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
 from dce_tf.errors import UsageError
 from dce_tf.files import cache_folder, write_json
-from dce_tf.image_cache import open_cache
+from dce_tf.image_cache import ImageCache, open_cache
 from dce_tf.pipelines import FileReader, PictureReader
 from dce_tf.scan import find_broken
 from dce_tf.training.display import Display
+from dce_tf.training.workers import Workers
 
 
 class Data(NamedTuple):
@@ -34,7 +36,12 @@ class Data(NamedTuple):
     reader: PictureReader
 
 
-def load_data(config: Config, bad_images_file: Path, display: Display) -> Data:
+def load_data(
+    config: Config,
+    bad_images_file: Path,
+    display: Display,
+    workers: Workers | None = None,
+) -> Data:
     """Reads the splits, leaves out broken images, and holds out validation classes.
 
     Args:
@@ -42,6 +49,7 @@ def load_data(config: Config, bad_images_file: Path, display: Display) -> Data:
         bad_images_file: Keeps the list of broken images, so that they are looked for
             once.
         display: Shows how far the search is.
+        workers: The processes that train together: the chief looks for all.
 
     Returns:
         The images, and where their pictures come from; `val` is there unless the
@@ -56,10 +64,22 @@ def load_data(config: Config, bad_images_file: Path, display: Display) -> Data:
         allow_partial_data=config.allow_partial_data,
     )
     paths = {path for part in splits.parts().values() for path in part.paths}
-    broken, reader = _look_at_images(sorted(paths), config, bad_images_file, display)
+    reader = _open_reader(sorted(paths), config, display)
+
+    def look() -> dict[str, str]:
+        if isinstance(reader, ImageCache):
+            write_json(bad_images_file, reader.broken)
+            return reader.broken
+        return _find_broken(sorted(paths), config, bad_images_file, display)
+
+    broken = workers.from_chief(look) if workers is not None else look()
     splits = _without(broken, len(paths), splits, config, bad_images_file)
     train, val = _hold_out(splits, config)
     _check_trainable(train, config)
+    if workers is not None:
+        read = [part.paths for part in splits.parts().values()]
+        digest = hashlib.sha256(repr(read).encode()).hexdigest()
+        workers.check_same(digest, "images")
     return Data(dataclasses.replace(splits, train=train, val=val), reader)
 
 
@@ -94,24 +114,27 @@ def selection_search(config: Config, splits: Splits) -> Search:
     return search
 
 
-def _look_at_images(
+def _open_reader(
+    paths: Sequence[str], config: Config, display: Display
+) -> PictureReader:
+    if not config.cache_images:
+        return FileReader()
+    folder = config.cache_dir
+    with display.task("decoding every image, once", len(paths)) as update:
+        return open_cache(
+            Path(folder).expanduser() if folder else cache_folder() / "images",
+            paths,
+            config.image_size,
+            max_pixels=config.max_image_pixels,
+            num_workers=config.num_workers,
+            on_progress=lambda done: update(done, ""),
+            note=display.note,
+        )
+
+
+def _find_broken(
     paths: Sequence[str], config: Config, bad_images_file: Path, display: Display
-) -> tuple[dict[str, str], PictureReader]:
-    """Returns which images are broken and why, and what reads the others."""
-    if config.cache_images:
-        folder = config.cache_dir
-        with display.task("decoding every image, once", len(paths)) as update:
-            cache = open_cache(
-                Path(folder).expanduser() if folder else cache_folder() / "images",
-                paths,
-                config.image_size,
-                max_pixels=config.max_image_pixels,
-                num_workers=config.num_workers,
-                on_progress=lambda done: update(done, ""),
-                note=display.note,
-            )
-        write_json(bad_images_file, cache.broken)
-        return cache.broken, cache
+) -> dict[str, str]:
     broken = _known_broken(bad_images_file)
     if broken is None or len(broken) > config.max_bad_images * len(paths):
         with display.task("looking at every image", len(paths)) as update:
@@ -122,7 +145,7 @@ def _look_at_images(
                 on_progress=lambda done: update(done, ""),
             )
         write_json(bad_images_file, broken)
-    return broken, FileReader()
+    return broken
 
 
 def _without(

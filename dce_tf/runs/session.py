@@ -25,6 +25,7 @@ from dce_tf.pipelines import (
     EpochPlanner,
     FeaturePipelines,
     PictureReader,
+    Share,
 )
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.network import build_trainer, has_fixed_features
@@ -39,6 +40,7 @@ from dce_tf.training.rates import build_rates
 from dce_tf.training.recluster import Recluster
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.trainer import Trainer
+from dce_tf.training.workers import Workers
 
 
 def check(config: Config) -> Schedule:
@@ -75,6 +77,36 @@ def check(config: Config) -> Schedule:
     )
 
 
+def check_batches(config: Config, num_replicas: int) -> None:
+    """Checks that batches can be cut for all devices.
+
+    Args:
+        config: The settings.
+        num_replicas: How many devices train, in all processes.
+
+    Raises:
+        UsageError: If they cannot, or a device would get part of a class group.
+    """
+    unit = num_replicas
+    if config.mining == "replica":
+        unit *= config.samples_per_class
+    if config.batch_size % unit:
+        near = max(1, round(config.batch_size / unit)) * unit
+        while near % config.samples_per_class or near < 2 * config.samples_per_class:
+            near += unit
+        groups = " whole class groups" if config.mining == "replica" else ""
+        raise UsageError(
+            f"--batch_size={config.batch_size} cannot be cut for {num_replicas} "
+            f"devices{groups and ' into' + groups}. The nearest that works is "
+            f"--batch_size={near}."
+        )
+    if config.cluster_features == "running" and num_replicas > 1:
+        raise UsageError(
+            "--cluster_features=running gathers the features of one device; "
+            f"{num_replicas} train. Use --cluster_features=pass."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Session:
     """A run in memory.
@@ -98,10 +130,11 @@ def build_session(
     splits: Splits,
     reader: PictureReader,
     run: RunDirectory,
-    strategy: tf.distribute.Strategy,
+    workers: Workers,
     display: Display,
 ) -> Session:
     """Builds the parts of a run on data that is read."""
+    strategy = workers.strategy
     running = RunningFeatures() if config.cluster_features == "running" else None
     trainer = build_trainer(
         config,
@@ -132,7 +165,7 @@ def build_session(
         run,
         trainer,
         extract=partial(running.or_first, extract) if running else extract,
-        build=_batch_builder(config, splits.train, reader, runner),
+        build=_batch_builder(config, splits.train, reader, runner, workers.share),
     )
     return Session(trainer, recluster, evaluator, running)
 
@@ -178,6 +211,7 @@ def _batch_builder(
     train: Images,
     reader: PictureReader,
     runner: Extractor | FixedFeatures,
+    share: Share,
 ) -> Builder:
     """Returns what builds the batches of an epoch after its first steps."""
     planner = EpochPlanner(
@@ -190,7 +224,7 @@ def _batch_builder(
     )
     if isinstance(runner, FixedFeatures):
         return lambda *place: FeaturePipelines(
-            planner, runner.features(train.paths)
+            planner, runner.features(train.paths), share
         ).build(*place)
     pipelines = ClusterPipelines(
         planner,
@@ -199,6 +233,7 @@ def _batch_builder(
         augment_on=config.augment_on,
         num_workers=config.num_workers,
         reader=reader,
+        share=share,
     )
     return pipelines.build
 
@@ -227,6 +262,7 @@ def _build_recluster(
         seed=config.random_seed,
         folder=run.clusters,
         inherit=inherit,
+        workers=trainer.workers,
         adapt_centroids=config.adapt_centroids,
         min_classes=config.min_cluster_classes,
         tries=config.cluster_tries,

@@ -15,7 +15,7 @@ from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
 from dce_tf.runs.loading import load_data, selection_search
 from dce_tf.runs.outcome import conclude, show_report
-from dce_tf.runs.session import Session, build_session, check
+from dce_tf.runs.session import Session, build_session, check, check_batches
 from dce_tf.runs.snapshot import snapshot_file, take_snapshot
 from dce_tf.runs.summaries import Summaries
 from dce_tf.training.checkpoints import Checkpoints, Progress
@@ -24,6 +24,7 @@ from dce_tf.training.evaluation import Evaluate
 from dce_tf.training.profiling import Profile
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.trainer import EpochProgress
+from dce_tf.training.workers import Workers, explained_loss
 
 
 def train(
@@ -49,14 +50,23 @@ def train(
     display = display or Display()
     schedule = check(config)
     devices.configure(config)
+    workers = Workers(devices.make_strategy())
+    check_batches(config, workers.strategy.num_replicas_in_sync)
+    if not workers.is_chief:
+        display = Display(quiet=True)
     run = RunDirectory.of(config)
-    with run.locked():
-        run.prepare(config)
-        report = run.report()
+    with contextlib.ExitStack() as held, explained_loss(workers):
+
+        def open_run() -> dict[str, Any] | None:
+            held.enter_context(run.locked())
+            run.prepare(config)
+            return run.report()
+
+        report = workers.from_chief(open_run)
         if report is not None:
             display.note(f"{run.path} is done already; --overwrite starts anew.")
         else:
-            report = _train(config, schedule, run, display, callbacks)
+            report = _train(config, schedule, run, workers, display, callbacks)
     show_report(report, run, display)
     return report
 
@@ -65,12 +75,12 @@ def _train(
     config: Config,
     schedule: Schedule,
     run: RunDirectory,
+    workers: Workers,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
-    splits, reader = load_data(config, run.bad_images_file, display)
-    strategy = devices.make_strategy()
-    session = build_session(config, schedule, splits, reader, run, strategy, display)
+    splits, reader = load_data(config, run.bad_images_file, display, workers)
+    session = build_session(config, schedule, splits, reader, run, workers, display)
     checkpoints = Checkpoints(run.checkpoints, config.keep_checkpoints)
     evaluate = Evaluate(
         session.evaluator,
@@ -87,22 +97,19 @@ def _train(
         features=lambda: session.running.values if session.running else None,
         every_steps=config.checkpoint_every_steps,
     )
-    summaries = Summaries(run, config)
     _announce(config, splits, run, display)
     if progress is None:
         _evaluate_untrained(config, session, splits, run, evaluate, keeper)
-        summaries.write_epoch(-1, keeper.progress.history[-1])
     else:
-        run.write_metrics(progress.history)
         begun = session.trainer.first_step
         steps = f" and {begun} steps" if begun else ""
         display.note(f"Going on after epoch {progress.epoch + 1}{steps}.")
-    profiled = config.profiled_steps
-    profilers = (
-        [Profile(session.trainer, run.tensorboard, *profiled)] if profiled else []
-    )
-    bar = ProgressBar(display)
-    with contextlib.closing(bar), contextlib.closing(summaries):
+    with contextlib.ExitStack() as closing:
+        bar = closing.enter_context(contextlib.closing(ProgressBar(display)))
+        watching: list[keras.callbacks.Callback] = []
+        if workers.is_chief:
+            run.write_metrics(keeper.progress.history)
+            watching = _watchers(config, session, run, keeper.progress, closing)
         session.trainer.fit(
             schedule,
             [
@@ -110,20 +117,38 @@ def _train(
                 bar,
                 evaluate,
                 *callbacks,
-                *profilers,
                 keeper,
-                summaries,
+                *watching,
                 EpochLines(display),
             ],
             first_epoch=keeper.progress.epoch + 1,
         )
-    return conclude(config, splits, reader, run, keeper.progress, display)
+    return workers.from_chief(
+        lambda: conclude(config, splits, reader, run, keeper.progress, display)
+    )
+
+
+def _watchers(
+    config: Config,
+    session: Session,
+    run: RunDirectory,
+    progress: Progress,
+    closing: contextlib.ExitStack,
+) -> list[keras.callbacks.Callback]:
+    """Returns what tells TensorBoard how it goes."""
+    summaries = closing.enter_context(contextlib.closing(Summaries(run, config)))
+    if progress.epoch == -1 and progress.partial is None:
+        summaries.write_epoch(-1, progress.history[-1])
+    profiled = config.profiled_steps
+    if not profiled:
+        return [summaries]
+    return [Profile(session.trainer, run.tensorboard, *profiled), summaries]
 
 
 def _restore(checkpoints: Checkpoints, session: Session) -> Progress | None:
     """Takes up where the last checkpoint was written, if there is one."""
     trainer = session.trainer
-    progress = checkpoints.restore(stateful_variables(trainer))
+    progress = checkpoints.restore(stateful_variables(trainer), trainer.workers)
     if progress is None:
         return None
     if session.running is not None:
@@ -145,7 +170,9 @@ def _evaluate_untrained(
     keeper: Bookkeeping,
 ) -> None:
     (before,) = session.evaluator.evaluate(splits.tests[:1], "test, untrained")
-    take_snapshot(before, backend=config.backend).save(snapshot_file(run, "before"))
+    if session.trainer.workers.is_chief:
+        snapshot = take_snapshot(before, backend=config.backend)
+        snapshot.save(snapshot_file(run, "before"))
     keeper.progress.before = before.scores
     scores = (
         evaluate.scores()

@@ -23,10 +23,6 @@ class EpochPlan:
     rows: Rows
     learner: npt.NDArray[np.int32]
 
-    def after(self, num_steps: int) -> EpochPlan:
-        """Returns what is left when the first batches are done."""
-        return EpochPlan(self.rows[num_steps:], self.learner[num_steps:])
-
 
 def plan_epoch(
     labels: npt.NDArray[np.int32],

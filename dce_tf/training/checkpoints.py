@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from dce_tf.files import replacing
+from dce_tf.training.workers import Workers
 
 
 @dataclasses.dataclass
@@ -81,11 +83,14 @@ class Checkpoints:
         with replacing(self.best_model) as temporary:
             model.save(temporary)
 
-    def restore(self, variables: Sequence[Any]) -> Progress | None:
+    def restore(
+        self, variables: Sequence[Any], workers: Workers | None = None
+    ) -> Progress | None:
         """Assigns the newest checkpoint that can be read.
 
         Args:
             variables: As given to `save`.
+            workers: The processes that train together: the chief reads for all.
 
         Returns:
             How far the run had come, or None if there is no checkpoint.
@@ -94,23 +99,32 @@ class Checkpoints:
             ValueError: If there are checkpoints and none can be read, or the variables
                 are not those that were saved.
         """
+        if workers is None:
+            arrays = self._newest()
+        else:
+            arrays = workers.from_chief(self._newest, _as_bytes, _of_bytes)
+        if not arrays:
+            return None
+        progress = Progress(**json.loads(str(arrays.pop("progress"))))
+        progress.features = arrays.pop("features", None)
+        _assign(variables, list(arrays.values()), self.folder)
+        return progress
+
+    def _newest(self) -> dict[str, Any]:
+        """Returns what the newest checkpoint holds that can be read, if any."""
         files = self._files()
         for path in reversed(files):
             try:
-                arrays = _read(path)
+                return _read(path)
             except (OSError, EOFError, ValueError, zipfile.BadZipFile):
                 continue
-            progress = Progress(**json.loads(str(arrays.pop("progress"))))
-            progress.features = arrays.pop("features", None)
-            _assign(variables, list(arrays.values()), path)
-            return progress
         if files:
             raise ValueError(
                 f"None of the checkpoints in {self.folder} can be read: "
                 f"{', '.join(path.name for path in files)}. "
                 "Start anew with --overwrite."
             )
-        return None
+        return {}
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("epoch-*.npz"), key=_place_of)
@@ -142,8 +156,23 @@ def load_checkpoint(path: Path, variables: Sequence[Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+    with path.open("rb") as file:
+        return _load(file)
+
+
+def _load(file: BinaryIO) -> dict[str, Any]:
+    with np.load(file, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
+
+
+def _as_bytes(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _of_bytes(data: bytes) -> dict[str, Any]:
+    return _load(io.BytesIO(data))
 
 
 def _array(variable: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dce_tf.model import EmbeddingModel
 from dce_tf.pipelines import EvaluationPipelines, PictureReader
+from dce_tf.training.workers import Workers
 
 _ROWS = 4096  # Features that become embeddings at once.
 
@@ -21,7 +22,8 @@ class Extractor:
     Args:
         model: The network.
         image_size: Side of its input in pixels.
-        batch_size: Images a batch, over all replicas.
+        batch_size: Images a batch, over all replicas. Each process of a strategy runs
+            its share of the images; all get the results.
         strategy: Where to run; by default the strategy in scope.
         num_workers: Threads that read images; 0 takes one a processor.
         reader: Where the pictures come from; by default the files.
@@ -39,10 +41,11 @@ class Extractor:
     ) -> None:
         self.model = model
         self._strategy = strategy or tf.distribute.get_strategy()
-        replicas = self._strategy.num_replicas_in_sync
-        self._pipelines = EvaluationPipelines(
-            image_size, -(-batch_size // replicas) * replicas, num_workers, reader
-        )
+        self._workers = Workers(self._strategy)
+        # Devices of this process; the others have as many.
+        self._devices = self._strategy.num_replicas_in_sync // self._workers.count
+        size = -(-batch_size // self._strategy.num_replicas_in_sync) * self._devices
+        self._pipelines = EvaluationPipelines(image_size, size, num_workers, reader)
         self._features = self._compiled(lambda images: model.features(images))
         self._embeddings = self._compiled(lambda images: model(images))
 
@@ -85,16 +88,33 @@ class Extractor:
     ) -> npt.NDArray[np.float32]:
         if not len(paths):
             raise ValueError("There are no images to run the model on.")
-        dataset = self._pipelines.build(paths)
-        result = np.empty((len(paths), width), np.float32)
+        own = self._workers.part_of(paths)
+        result = np.empty((len(own), width), np.float32)
         start = 0
-        for images in self._strategy.experimental_distribute_dataset(dataset):
+        for images in self._batches(own):
             for part in self._strategy.experimental_local_results(function(images)):
-                stop = min(start + len(part), len(paths))
+                stop = min(start + len(part), len(own))
                 result[start:stop] = part.numpy()[: stop - start]
                 start = stop
-            on_batch(start)
-        return result
+            on_batch(min(start * self._workers.count, len(paths)))
+        return self._workers.gather(result)
+
+    def _batches(self, paths: Sequence[str]) -> Iterable[Any]:
+        """Yields batches of images, cut for the devices of this process."""
+        if not len(paths):
+            return
+        dataset = self._pipelines.build(paths)
+        if self._workers.count == 1:
+            yield from self._strategy.experimental_distribute_dataset(dataset)
+            return
+        # A distributed iterator would ask the other processes whether they have any.
+        for images in dataset:
+            parts = tf.split(images, self._devices)
+            yield self._strategy.experimental_distribute_values_from_function(
+                lambda context, parts=parts: parts[
+                    context.replica_id_in_sync_group % self._devices
+                ]
+            )
 
 
 class FixedFeatures:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from dce_tf.clustering import Division, divide, split, whole_division
 from dce_tf.files import replacing
 from dce_tf.training.schedule import Schedule
+from dce_tf.training.workers import Workers
+
+D = TypeVar("D", Division, Division | None)
 
 
 class Recluster(keras.callbacks.Callback):
@@ -37,6 +42,8 @@ class Recluster(keras.callbacks.Callback):
         inherit: Called when every cluster was cut in two, with the old cluster of each
             new one, int64 `(num_clusters,)`: the children take over what the learner
             of their parent has learned.
+        workers: The processes that train together: the chief divides for all, and
+            stores what it made.
         adapt_centroids: See `clustering.divide`.
         **options: Of `clustering.divide` and `split`: min_classes, tries, balance,
             backend, num_iterations, num_restarts.
@@ -52,6 +59,7 @@ class Recluster(keras.callbacks.Callback):
         seed: int = 0,
         folder: Path | None = None,
         inherit: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
+        workers: Workers | None = None,
         adapt_centroids: bool = False,
         **options: Any,
     ) -> None:
@@ -64,6 +72,7 @@ class Recluster(keras.callbacks.Callback):
         self._seed = seed
         self._folder = folder
         self._inherit = inherit
+        self._workers = workers or Workers(tf.distribute.get_strategy())
         self._adapt_centroids = adapt_centroids
         self._options = options
         self._begun: int | None = None
@@ -99,10 +108,14 @@ class Recluster(keras.callbacks.Callback):
         if self._folder is None:
             return
         self._begun = next_epoch if begun else None
-        stored = sorted(self._folder.glob("epoch-*.npz"))
-        past = [path for path in stored if epoch_of(path) < next_epoch + begun]
-        if past:
-            self.division = load_division(past[-1])
+        folder = self._folder
+
+        def newest() -> Division | None:
+            stored = sorted(folder.glob("epoch-*.npz"))
+            past = [path for path in stored if epoch_of(path) < next_epoch + begun]
+            return load_division(past[-1]) if past else None
+
+        self.division = self._from_chief(newest)
 
     def _features(self) -> npt.NDArray[np.float32]:
         started = time.perf_counter()
@@ -113,41 +126,68 @@ class Recluster(keras.callbacks.Callback):
     def _divide(self, epoch: int) -> Division:
         wanted, last = self._schedule.clusters(epoch), self.division
         seed = self._seed + epoch
-        if wanted == 1:
-            division = whole_division(self._labels)
-        elif last is not None and last.num_clusters < wanted:
-            features = self._features()
-            division = split(features, self._labels, last, seed=seed, **self._options)
+        features = self._features() if wanted > 1 else np.empty((0, 0), np.float32)
+        grows = last is not None and last.num_clusters < wanted
+
+        def make() -> Division:
+            if wanted == 1:
+                division = whole_division(self._labels)
+            elif last is not None and grows:
+                division = split(
+                    features, self._labels, last, seed=seed, **self._options
+                )
+            else:
+                division = divide(
+                    features,
+                    self._labels,
+                    wanted,
+                    seed=seed,
+                    previous=last,
+                    adapt_centroids=self._adapt_centroids,
+                    **self._options,
+                )
+            if self._folder is not None:
+                save_division(division, self._folder / f"epoch-{epoch:04d}.npz")
+            return division
+
+        made = self._from_chief(make)
+        if grows:
             self._inherit(np.arange(wanted) // 2)
-        else:
-            division = divide(
-                self._features(),
-                self._labels,
-                wanted,
-                seed=seed,
-                previous=last,
-                adapt_centroids=self._adapt_centroids,
-                **self._options,
-            )
-        if self._folder is not None:
-            save_division(division, self._folder / f"epoch-{epoch:04d}.npz")
-        return division
+        return made
+
+    def _from_chief(self, make: Callable[[], D]) -> D:
+        return self._workers.from_chief(make, _as_bytes, _of_bytes)
+
+
+def _as_bytes(division: Division | None) -> bytes:
+    if division is None:
+        return b""
+    buffer = io.BytesIO()
+    np.savez(buffer, **_arrays_of(division))
+    return buffer.getvalue()
+
+
+def _of_bytes(data: bytes) -> Any:
+    return load_division(io.BytesIO(data)) if data else None
 
 
 def save_division(division: Division, path: Path) -> None:
     """Writes a division as NPZ, atomically; how long it took is no part of it."""
-    values = {
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **_arrays_of(division))
+
+
+def _arrays_of(division: Division) -> dict[str, Any]:
+    return {
         key: value
         for key, value in vars(division).items()
         if value is not None and key != "kmeans_seconds"
     }
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, **values)
 
 
-def load_division(path: Path) -> Division:
+def load_division(file: Path | BinaryIO) -> Division:
     """Reads what `save_division` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
+    with np.load(file, allow_pickle=False) as stored:
         values = {key: stored[key] for key in stored.files}
     scalars = {key: value.item() for key, value in values.items() if value.ndim == 0}
     return Division(**{**values, **scalars})

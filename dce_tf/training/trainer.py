@@ -19,6 +19,7 @@ from dce_tf.training.averaging import WeightAverage
 from dce_tf.training.interruption import deferred
 from dce_tf.training.rates import RateSchedule
 from dce_tf.training.schedule import Schedule
+from dce_tf.training.workers import Workers
 
 CALL_SECONDS = 0.5  # How long the loop may stay inside TensorFlow between two reports.
 
@@ -161,6 +162,7 @@ class Trainer:
         self.optimizer = optimizer
         self.variables = list(variables)
         self.strategy = strategy or tf.distribute.get_strategy()
+        self.workers = Workers(self.strategy)
         self.global_mining = global_mining and self.strategy.num_replicas_in_sync > 1
         self.seed = seed
         self.rates = rates
@@ -210,7 +212,12 @@ class Trainer:
                 messages and `keep_features`.
         """
         self._num_active = num_learners or self.num_learners
-        self._iterator = iter(self.strategy.experimental_distribute_dataset(dataset))
+        if self.workers.count > 1:
+            # Each process reads its own part, cut for its devices.
+            data = self.strategy.distribute_datasets_from_function(lambda _: dataset)
+        else:
+            data = self.strategy.experimental_distribute_dataset(dataset)
+        self._iterator = iter(data)
         self._num_steps = self.first_step + num_steps
         self._rows = rows
 
@@ -275,21 +282,25 @@ class Trainer:
                 _check_finite(losses, learners, rows, epoch, self.step)
                 seconds = time.perf_counter() - started
                 waited = min(float(result["waited"]), seconds)
-                images = int(result["images"])
+                images = int(result["images"]) * self.workers.count
                 progress.add(losses, learners, images, seconds, waited)
                 if self._keep_features is not None and rows is not None:
                     features = result["features"].numpy()
                     self._keep_features(rows.ravel(), features)
+                rate = count / (time.perf_counter() - started)
+                count, asked = self.workers.agree(
+                    max(1, int(CALL_SECONDS * rate)), stopping()
+                )
                 seen = {
                     "loss": progress.loss,
                     "images": progress.images,
                     "steps": self._num_steps,
-                    "stopping": stopping(),
+                    "stopping": asked,
                 }
                 for callback in callbacks:
                     callback.on_train_batch_end(progress.steps - 1, seen)
-            rate = count / (time.perf_counter() - started)
-            count = max(1, int(CALL_SECONDS * rate))
+            if asked:
+                raise KeyboardInterrupt
         logs.update(progress.as_logs(not whole and self.num_learners > 1))
         self.progress = None
 
