@@ -14,6 +14,7 @@ from dce_tf.faiss_backend import limit_gpu_memory
 from dce_tf.model import PRECISIONS
 
 SLURM_PORT = 8888  # And those above it, where a machine has several tasks.
+_MOST_TASKS = 1024  # On one machine.
 
 
 def configure(config: Config) -> None:
@@ -80,7 +81,14 @@ def find_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
             ) from error
         return resolvers.TFConfigClusterResolver()
     if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return resolvers.SlurmClusterResolver(port_base=SLURM_PORT)
+        # Slurm itself gives each task its GPUs (--gpus-per-task); the resolver, which
+        # would look for nvidia-smi, is told that there are enough.
+        return resolvers.SlurmClusterResolver(
+            port_base=SLURM_PORT,
+            gpus_per_node=_MOST_TASKS,
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
     return None
 
 

@@ -413,7 +413,8 @@ class Trainer:
             if self.global_mining:
                 replica = tf.distribute.get_replica_context()
                 embedding = replica.all_gather(embedding, axis=0)
-                labels = replica.all_gather(labels, axis=0)
+                # What comes from a pipeline may lie on no device yet.
+                labels = replica.all_gather(tf.identity(labels), axis=0)
             loss = self.loss(embedding, labels, learner=learner, seed=seed)
             if self.mask_penalty and learner is not None:
                 own = learner if self.isolated else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from dce_tf.pipelines import WHOLE, Share
 
 T = TypeVar("T")
 
+_MESSAGES = (1 << 8, 1 << 14, 1 << 20)  # Numbers in one.
 _VALUE, _ERROR, _USAGE = b"V", b"E", b"U"
 
 
@@ -69,18 +71,33 @@ class Workers:
         """
         if self.count == 1:
             return array
-        empty = array[:0]
-        replicas = self.strategy.num_replicas_in_sync // self.count
+        size = np.array([array.size], np.int32)
+        sizes = np.concatenate(self._exchange(_filled(size, _MESSAGES[0])))
+        sizes = sizes.reshape(self.count, -1)[:, 0]
+        # Messages of few sizes, so that few functions are traced.
+        length = next((m for m in _MESSAGES if m >= sizes.max()), _MESSAGES[-1])
+        flat, parts = array.ravel(), []
+        for start in range(0, int(sizes.max()), length):
+            message = _filled(flat[start : start + length], length)
+            parts.append(self._exchange(message))
+        received = (
+            np.concatenate([part[worker] for part in parts])[: sizes[worker]]
+            for worker in range(self.count if parts else 0)
+        )
+        joined = np.concatenate([*received, array.ravel()[:0]])
+        return joined.reshape(-1, *array.shape[1:])
 
-        def value(context: Any) -> Any:
-            first = context.replica_id_in_sync_group % replicas == 0
-            return tf.constant(array if first else empty)
-
-        values = self.strategy.experimental_distribute_values_from_function(value)
-        joined = _all_gather(self.strategy, values)
-        local = self.strategy.experimental_local_results(joined)
-        result: npt.NDArray[Any] = local[0].numpy()
-        return result
+    def _exchange(self, message: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Returns the message of each process; all of one size."""
+        values = self.strategy.experimental_distribute_values_from_function(
+            lambda _: tf.constant(message)
+        )
+        exchange = _exchange_of(self.strategy, message.dtype.name, len(message))
+        joined = exchange(values)
+        (everything, *_) = self.strategy.experimental_local_results(joined)
+        parts = np.split(everything.numpy(), self.strategy.num_replicas_in_sync)
+        # All devices of a process have said the same.
+        return parts[:: len(parts) // self.count]
 
     def from_chief(
         self,
@@ -170,11 +187,19 @@ def explained_loss(workers: Workers) -> Iterator[None]:
         ) from error
 
 
-@tf.function(reduce_retracing=True)
-def _all_gather(strategy: tf.distribute.Strategy, values: Any) -> Any:
+@functools.cache
+def _exchange_of(strategy: tf.distribute.Strategy, dtype: str, length: int) -> Any:
+    """Returns what gathers messages of one kind; traced once in a process."""
+    del dtype, length
+
     def gather(value: Any) -> Any:
         context = tf.distribute.get_replica_context()
         # A value from outside lies on no device yet.
         return context.all_gather(tf.identity(value), axis=0)
 
-    return strategy.run(gather, (values,))
+    return tf.function(lambda value: strategy.run(gather, (value,)))
+
+
+def _filled(values: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    """Returns values with zeros behind them."""
+    return np.concatenate([values, np.zeros(length - len(values), values.dtype)])
