@@ -89,6 +89,11 @@ class Bookkeeping(keras.callbacks.Callback):
     def _save(self) -> None:
         if not self._trainer.workers.is_chief:
             return
+        if not self._run.config_file.is_file():
+            raise ValueError(
+                f"{self._run.path} was removed, or its config.json, while the run went "
+                "on. Put it back and start the same command again, or start anew."
+            )
         self.progress.step = self._trainer.step
         self.progress.features = self._features()
         self._checkpoints.save(self.progress, stateful_variables(self._trainer))

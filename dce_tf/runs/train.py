@@ -11,8 +11,10 @@ import keras
 from dce_tf import devices
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
+from dce_tf.pipelines import PictureReader
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
+from dce_tf.runs.faults import explained_faults
 from dce_tf.runs.loading import load_data, selection_search
 from dce_tf.runs.outcome import conclude, show_report
 from dce_tf.runs.session import Session, build_session, check, check_batches
@@ -80,6 +82,26 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
     splits, reader = load_data(config, run.bad_images_file, display, workers)
+    replicas = workers.strategy.num_replicas_in_sync
+    with explained_faults(config, splits, replicas):
+        progress = _fit(
+            config, schedule, splits, reader, run, workers, display, callbacks
+        )
+    return workers.from_chief(
+        lambda: conclude(config, splits, reader, run, progress, display)
+    )
+
+
+def _fit(
+    config: Config,
+    schedule: Schedule,
+    splits: Splits,
+    reader: PictureReader,
+    run: RunDirectory,
+    workers: Workers,
+    display: Display,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Progress:
     session = build_session(config, schedule, splits, reader, run, workers, display)
     checkpoints = Checkpoints(run.checkpoints, config.keep_checkpoints)
     evaluate = Evaluate(
@@ -123,9 +145,7 @@ def _train(
             ],
             first_epoch=keeper.progress.epoch + 1,
         )
-    return workers.from_chief(
-        lambda: conclude(config, splits, reader, run, keeper.progress, display)
-    )
+    return keeper.progress
 
 
 def _watchers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dce_tf.clustering import Division, divide, split, whole_division
+from dce_tf.errors import first_line
 from dce_tf.files import replacing
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.workers import Workers
@@ -137,15 +139,7 @@ class Recluster(keras.callbacks.Callback):
                     features, self._labels, last, seed=seed, **self._options
                 )
             else:
-                division = divide(
-                    features,
-                    self._labels,
-                    wanted,
-                    seed=seed,
-                    previous=last,
-                    adapt_centroids=self._adapt_centroids,
-                    **self._options,
-                )
+                division = self._divide_again(features, wanted, seed)
             if self._folder is not None:
                 save_division(division, self._folder / f"epoch-{epoch:04d}.npz")
             return division
@@ -154,6 +148,29 @@ class Recluster(keras.callbacks.Callback):
         if grows:
             self._inherit(np.arange(wanted) // 2)
         return made
+
+    def _divide_again(
+        self, features: npt.NDArray[np.float32], wanted: int, seed: int
+    ) -> Division:
+        try:
+            return divide(
+                features,
+                self._labels,
+                wanted,
+                seed=seed,
+                previous=self.division,
+                adapt_centroids=self._adapt_centroids,
+                **self._options,
+            )
+        except RuntimeError as error:  # What FAISS raises.
+            if self.division is None:
+                raise
+            warnings.warn(
+                f"The images could not be clustered ({first_line(error)}): the last "
+                "division stays in force.",
+                stacklevel=2,
+            )
+            return self.division
 
     def _from_chief(self, make: Callable[[], D]) -> D:
         return self._workers.from_chief(make, _as_bytes, _of_bytes)

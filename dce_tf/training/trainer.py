@@ -281,7 +281,8 @@ class Trainer:
                 self.step += count
                 _check_finite(losses, learners, rows, epoch, self.step)
                 seconds = time.perf_counter() - started
-                waited = min(float(result["waited"]), seconds)
+                # The clock in the graph may be set while it runs.
+                waited = min(max(float(result["waited"]), 0.0), seconds)
                 images = int(result["images"]) * self.workers.count
                 progress.add(losses, learners, images, seconds, waited)
                 if self._keep_features is not None and rows is not None:
