@@ -302,6 +302,9 @@ class Config:
     warmup_epochs: float = setting(
         0.0, "Epochs over which the learning rates rise from 0.", lowest=0
     )
+    scale_lr: bool = setting(
+        False, "Multiply all learning rates by the number of devices."
+    )
     clip_norm: float | None = setting(
         None, "Longest L2 norm of the whole gradient; default: any.", lowest=1e-12
     )

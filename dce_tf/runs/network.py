@@ -100,7 +100,12 @@ def build_trainer(
         global_mining=config.mining == "global",
         jit=config.jit,
         seed=config.random_seed,
-        rates=build_rates(config.lr_schedule, config.num_epochs, config.warmup_epochs),
+        rates=build_rates(
+            config.lr_schedule,
+            config.num_epochs,
+            config.warmup_epochs,
+            scale=strategy.num_replicas_in_sync if config.scale_lr else 1.0,
+        ),
         mask_penalty=config.mask_penalty if config.parts == "masks" else 0.0,
         isolated=config.isolated_learners,
         average=average,

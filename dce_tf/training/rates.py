@@ -64,10 +64,12 @@ class RateSchedule:
     Attributes:
         rate: From epochs done, with their fraction, to the factor.
         warmup_epochs: Over these it rises from 0 in a straight line.
+        scale: Multiplies it all along.
     """
 
     rate: Rate
     warmup_epochs: float = 0.0
+    scale: float = 1.0
 
     def __call__(self, progress: Any) -> Any:
         """Returns the factor.
@@ -75,14 +77,14 @@ class RateSchedule:
         Args:
             progress: float32 scalar tensor: epochs done at the end of the step.
         """
-        factor = self.rate(progress)
+        factor = self.scale * self.rate(progress)
         if self.warmup_epochs:
             factor *= tf.minimum(progress / self.warmup_epochs, 1.0)
         return factor
 
 
 def build_rates(
-    spec: str, num_epochs: int, warmup_epochs: float
+    spec: str, num_epochs: int, warmup_epochs: float, scale: float = 1.0
 ) -> RateSchedule | None:
     """Builds the schedule that `spec` names; None where the rates never change.
 
@@ -90,6 +92,7 @@ def build_rates(
         spec: Such as `"cosine"` or `"step(epochs=(60, 120), factor=0.1)"`.
         num_epochs: Epochs of the run.
         warmup_epochs: Epochs over which the rates rise from 0.
+        scale: Multiplies them all along.
 
     Raises:
         UsageError: If the name or an option is unknown, or the warm-up is longer than
@@ -104,6 +107,6 @@ def build_rates(
             f"--num_epochs={num_epochs}."
         )
     rate = RATES.build(spec, num_epochs=num_epochs)
-    if name == "constant" and not warmup_epochs:
+    if name == "constant" and not warmup_epochs and scale == 1:
         return None
-    return RateSchedule(rate, warmup_epochs)
+    return RateSchedule(rate, warmup_epochs, scale)

@@ -37,6 +37,14 @@ def test_constant_rates_are_left_alone() -> None:
     assert build_rates("constant", 10, 0) is None
 
 
+def test_scale_multiplies_all_along() -> None:
+    for spec, warmup in (("constant", 0), ("constant", 4), ("cosine", 4)):
+        scaled = build_rates(spec, 10, warmup, scale=4)
+        plain = factors(spec, warmup) if (spec, warmup) != ("constant", 0) else [1] * 11
+        got = [float(scaled(tf.constant(float(done)))) for done in range(11)]
+        assert got == pytest.approx([4 * factor for factor in plain], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("spec", "warmup", "message"),
     [
