@@ -1,0 +1,351 @@
+"""What finds neighbours among many vectors: FAISS, of several kinds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Protocol
+
+import faiss as _faiss
+import numpy as np
+import numpy.typing as npt
+
+from dce_tf.errors import UsageError
+from dce_tf.index.collection import Vectors
+from dce_tf.registry import Registry
+
+faiss: Any = _faiss  # Its stubs do not know what its Python adds.
+
+Positions = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+# A vector more than these and `auto` takes the next kind.
+MOST_EXACT = 100_000
+MOST_HNSW = 2_000_000
+MOST_SQ = 20_000_000
+
+# So many are compared one by one rather than by a structure that would look at others.
+SCANNED = 20_000
+_ADDED_AT_ONCE = 65_536
+_FLOATS_AT_ONCE = 2**24  # Of candidates that are compared again.
+
+
+class Kind(Protocol):
+    """How vectors are searched.
+
+    Attributes:
+        refine: Candidates that are compared exactly for each neighbour asked for; 1
+            where what the structure says is exact.
+    """
+
+    refine: int
+
+    def build(self, vectors: Vectors) -> Any:
+        """Returns a FAISS index that holds vectors of unit length."""
+
+    def parameters(self, index: Any, k: int, selector: Any) -> Any:
+        """Returns FAISS's parameters of a search for `k` among what is selected."""
+
+
+KINDS: Registry[Kind | None] = Registry("kind")
+
+
+@KINDS.register("exact")
+def exact() -> None:
+    """Compares with every vector. No build, no loss; the time grows with the number."""
+
+
+@KINDS.register("hnsw")
+@dataclasses.dataclass
+class Hnsw:
+    """A graph of near neighbours (Malkov and Yashunin, 2016). Fast; takes memory.
+
+    Args:
+        links: Neighbours a vector keeps, from 2 on.
+        ef_build: Candidates looked at for each vector as it is added.
+        ef: Candidates looked at in a search: more find more and take longer.
+    """
+
+    links: int = 32
+    ef_build: int = 80
+    ef: int = 128
+    refine: int = dataclasses.field(default=1, init=False)
+
+    def __post_init__(self) -> None:
+        _check_options("hnsw", links=(self.links, 2), ef_build=(self.ef_build, 1))
+        _check_options("hnsw", ef=(self.ef, 1))
+
+    def build(self, vectors: Vectors) -> Any:
+        """Returns the graph; see `Kind`."""
+        dim = vectors.shape[1]
+        index = faiss.IndexHNSWFlat(dim, self.links, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = self.ef_build
+        return _filled(index, vectors)
+
+    def parameters(self, index: Any, k: int, selector: Any) -> Any:
+        """Returns how far to look; see `Kind`."""
+        del index
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=max(self.ef, k))
+
+
+@dataclasses.dataclass
+class Ivf:
+    """Lists of near vectors, of which a few are read, in codes of few bytes.
+
+    Args:
+        lists: How many lists; 0 takes 4 · √n.
+        probes: How many are read in a search; 0 takes a 64th of them, 8 at least.
+        refine: Candidates compared exactly for each neighbour asked for.
+        sample: Vectors a list that k-means finds the lists with.
+    """
+
+    lists: int = 0
+    probes: int = 0
+    refine: int = 4
+    sample: int = 64
+
+    def __post_init__(self) -> None:
+        _check_options("ivf", lists=(self.lists, 0), probes=(self.probes, 0))
+        _check_options("ivf", refine=(self.refine, 1), sample=(self.sample, 1))
+
+    def build(self, vectors: Vectors) -> Any:
+        """Returns the lists, trained on a sample; see `Kind`."""
+        count, dim = vectors.shape
+        lists = min(self.lists or round(4 * count**0.5), count)
+        index = faiss.index_factory(
+            dim, f"IVF{lists},{self.codes(dim, count)}", faiss.METRIC_INNER_PRODUCT
+        )
+        wanted = max(self.sample * lists, 40 * 256)
+        chosen = np.random.default_rng(0).choice(
+            count, min(wanted, count), replace=False
+        )
+        index.cp.min_points_per_centroid = 1
+        index.cp.max_points_per_centroid = max(256, self.sample)
+        index.train(vectors[np.sort(chosen)])
+        return _filled(index, vectors)
+
+    def codes(self, dim: int, count: int) -> str:
+        """Returns how a vector is coded, in the words of FAISS's factory."""
+        raise NotImplementedError
+
+    def parameters(self, index: Any, k: int, selector: Any) -> Any:
+        """Returns how many lists to read; see `Kind`."""
+        del k
+        probes = self.probes or max(8, index.nlist // 64)
+        return faiss.SearchParametersIVF(sel=selector, nprobe=min(probes, index.nlist))
+
+
+@KINDS.register("ivf_sq")
+@dataclasses.dataclass
+class IvfSq(Ivf):
+    """Lists of vectors in one byte a number. Quick to build, a quarter of the memory.
+
+    Args:
+        lists: How many lists; 0 takes 4 · √n.
+        probes: How many are read in a search; 0 takes a 64th of them, 8 at least.
+        refine: Candidates compared exactly for each neighbour asked for.
+        sample: Vectors a list that k-means finds the lists with.
+    """
+
+    def codes(self, dim: int, count: int) -> str:
+        """Returns FAISS's name of the codes."""
+        del dim, count
+        return "SQ8"
+
+
+@KINDS.register("ivf_pq")
+@dataclasses.dataclass
+class IvfPq(Ivf):
+    """Lists of product-quantised vectors (Jégou et al., 2011), for very many.
+
+    Args:
+        lists: How many lists; 0 takes 4 · √n.
+        probes: How many are read in a search; 0 takes a 64th of them, 8 at least.
+        refine: Candidates compared exactly for each neighbour asked for.
+        sample: Vectors a list that k-means finds the lists with.
+        code: Bytes a vector, a divisor of its width; 0 takes a quarter of the width or
+            the next divisor below.
+    """
+
+    refine: int = 10
+    code: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_options("ivf_pq", code=(self.code, 0))
+
+    def codes(self, dim: int, count: int) -> str:
+        """Returns FAISS's name of the codes.
+
+        Raises:
+            UsageError: If the bytes do not divide the width.
+        """
+        fitting = [size for size in range(1, dim + 1) if dim % size == 0]
+        code = self.code or max(size for size in fitting if size <= max(1, dim // 4))
+        if code not in fitting:
+            nearest = min(fitting, key=lambda size: abs(size - code))
+            raise UsageError(
+                f"--kind=ivf_pq(code={code}): embeddings of {dim} numbers cannot be "
+                f"cut into {code} equal parts. The nearest that works is {nearest}."
+            )
+        # A code of 8 bits needs 256 examples to learn from.
+        bits = min(8, count.bit_length() - 1)
+        return f"PQ{code}x{bits}"
+
+
+def _check_options(kind: str, **values: tuple[Any, int]) -> None:
+    for name, (value, lowest) in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+            raise UsageError(
+                f"--kind={kind}({name}={value!r}): expected a whole number from "
+                f"{lowest} on."
+            )
+
+
+def _filled(index: Any, vectors: Vectors) -> Any:
+    for start in range(0, len(vectors), _ADDED_AT_ONCE):
+        index.add(np.ascontiguousarray(vectors[start : start + _ADDED_AT_ONCE]))
+    return index
+
+
+def check_kind(spec: str) -> None:
+    """Checks how a collection is to be searched.
+
+    Raises:
+        UsageError: If `spec` is neither `auto` nor an entry of `KINDS` with options.
+    """
+    if spec != "auto":
+        KINDS.build(spec)
+
+
+def choose_kind(spec: str, count: int) -> str:
+    """Returns the kind for so many vectors.
+
+    Args:
+        spec: An entry of `KINDS`, with options, or `auto`.
+        count: How many vectors.
+    """
+    if count < 2:
+        return "exact"
+    if spec != "auto":
+        return spec
+    steps = ((MOST_EXACT, "exact"), (MOST_HNSW, "hnsw"), (MOST_SQ, "ivf_sq"))
+    return next((kind for most, kind in steps if count <= most), "ivf_pq")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Structure:
+    """Vectors of one build, to be searched; no vector is added or taken away.
+
+    Attributes:
+        vectors: Of unit length, float32 `(num_vectors, dim)`; may lie in a mapped file.
+        kind: How they are searched; None for one by one.
+        index: What FAISS searches, its numbers being positions in `vectors`, or None.
+    """
+
+    vectors: Vectors
+    kind: Kind | None = None
+    index: Any = None
+
+    @classmethod
+    def build(cls, vectors: Vectors, spec: str) -> Structure:
+        """Makes the structure of a kind, `auto` not being one."""
+        kind = KINDS.build(spec)
+        return cls(vectors, kind, kind and kind.build(vectors))
+
+    @classmethod
+    def read(cls, vectors: Vectors, spec: str, path: Path) -> Structure:
+        """Reads what `write` wrote."""
+        kind = KINDS.build(spec)
+        if kind is None:
+            return cls(vectors)
+        return cls(vectors, kind, faiss.read_index(str(path)))
+
+    def write(self, path: Path) -> bool:
+        """Writes what was built beside the vectors; returns whether there is any."""
+        if self.index is None:
+            return False
+        faiss.write_index(self.index, str(path))
+        return True
+
+    def search(
+        self, queries: Vectors, k: int, keep: Mask | None = None
+    ) -> tuple[Vectors, Positions]:
+        """Finds the vectors nearest to each query.
+
+        Args:
+            queries: Of unit length, float32 `(num_queries, dim)`.
+            k: How many.
+            keep: Which vectors count, bool `(num_vectors,)`; None for all.
+
+        Returns:
+            Cosine similarities, falling, float32 `(num_queries, found)`, and positions
+            in `vectors`, int64. `found` is `k`, or as many as count.
+        """
+        count = len(self.vectors) if keep is None else int(np.count_nonzero(keep))
+        k = min(k, count)
+        if not k or self.index is None or self.kind is None or count <= SCANNED:
+            return scan(self.vectors, queries, k, keep)
+        wanted = min(k * self.kind.refine, len(self.vectors))
+        selector, bits = _selector(keep)
+        scores, positions = self.index.search(
+            queries, wanted, params=self.kind.parameters(self.index, wanted, selector)
+        )
+        del bits  # FAISS reads them where they lie.
+        if self.kind.refine > 1:
+            scores = self._compare(queries, positions)
+        scores[positions < 0] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores = np.take_along_axis(scores, order, axis=1)
+        positions = np.take_along_axis(positions, order, axis=1)
+        # A structure looks at some vectors only, of which too few may count.
+        short = np.flatnonzero((positions < 0).any(axis=1))
+        if len(short):
+            scores[short], positions[short] = scan(
+                self.vectors, np.ascontiguousarray(queries[short]), k, keep
+            )
+        return scores, positions
+
+    def _compare(self, queries: Vectors, positions: Positions) -> Vectors:
+        scores = np.empty(positions.shape, np.float32)
+        step = max(1, _FLOATS_AT_ONCE // (positions.shape[1] * queries.shape[1]))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            candidates = self.vectors[np.maximum(positions[part], 0)]
+            scores[part] = np.matmul(candidates, queries[part, :, None])[..., 0]
+        return scores
+
+
+def scan(
+    vectors: Vectors, queries: Vectors, k: int, keep: Mask | None = None
+) -> tuple[Vectors, Positions]:
+    """Compares each query with every vector; see `Structure.search`."""
+    chosen = None
+    if keep is not None and np.count_nonzero(keep) < len(vectors) // 8:
+        chosen = np.flatnonzero(keep)
+        vectors, keep = vectors[chosen], None
+    scores = np.empty((len(queries), k), np.float32)
+    positions = np.empty((len(queries), k), np.int64)
+    if not k or not len(queries):
+        return scores, positions
+    selector, bits = _selector(keep)
+    faiss.knn_inner_product(
+        faiss.swig_ptr(queries),
+        faiss.swig_ptr(vectors),
+        vectors.shape[1],
+        len(queries),
+        len(vectors),
+        k,
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(positions),
+        selector,
+    )
+    del bits  # FAISS reads them where they lie.
+    return scores, positions if chosen is None else chosen[positions]
+
+
+def _selector(keep: Mask | None) -> tuple[Any, Any]:
+    if keep is None:
+        return None, None
+    bits = np.packbits(keep, bitorder="little")
+    return faiss.IDSelectorBitmap(bits), bits
