@@ -194,7 +194,7 @@ def _new_directory(folder: Path, overwrite: bool) -> Iterator[Path]:
         made.mkdir()
         yield made
         _check_place(folder, overwrite)
-        if folder.exists():
+        if folder.exists() and any(folder.iterdir()):
             with writing_alone(folder):
                 folder.rename(old)
         try:
@@ -219,8 +219,9 @@ def _check_place(folder: Path, overwrite: bool) -> None:
             f"{folder} holds an index already. Pass --overwrite to replace it, or "
             "another --output_dir."
         )
-    with writing_alone(folder):
-        pass
+    if any(folder.iterdir()):
+        with writing_alone(folder):
+            pass
 
 
 @contextlib.contextmanager

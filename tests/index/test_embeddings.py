@@ -95,7 +95,7 @@ def test_folder_of_another_writer_needs_no_counts(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     two = Header("f", 3, parts=2)
     write(tmp_path, Part(2, 0, 0), ["a"], two)
-    with pytest.raises(ValueError, match="part-00000-of-00002-000001.parquet is miss"):
+    with pytest.raises(ValueError, match=r"000001\.parquet is missing"):
         check_folder(tmp_path)
     write(tmp_path, Part(2, 0, 1), ["b"], two)
     with pytest.raises(ValueError, match=r"embed` with --shard=1 --num_shards=2"):
@@ -107,10 +107,10 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         check_folder(tmp_path)
     write(tmp_path, Part(1, 0, 0), ["a"], Header("one", 3))
     write(tmp_path, Part(1, 0, 1), ["b"], Header("two", 3))
-    with pytest.raises(ValueError, match="has fingerprint two, and .* has one"):
+    with pytest.raises(ValueError, match=r"fingerprint two, and .* has one"):
         check_folder(tmp_path)
     write(tmp_path, Part(1, 0, 1), ["b"], Header("one", 3, parts=1))
-    with pytest.raises(ValueError, match="000001.parquet is left from another job"):
+    with pytest.raises(ValueError, match=r"000001\.parquet is left from"):
         check_folder(tmp_path)
     (tmp_path / Part(1, 0, 1).name).unlink()
     write(tmp_path, Part(2, 0, 0), ["b"], Header("one", 3))
@@ -124,7 +124,7 @@ def test_other_parquet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read as Parquet"):
         read_header(path)
     pq.write_table(pa.table({"id": ["a"]}), path)
-    with pytest.raises(ValueError, match="found no embedding, dce_tf.embedding_dim"):
+    with pytest.raises(ValueError, match=r"found no embedding, dce_tf\.emb"):
         check_folder(tmp_path)
     table = pa.table({"id": ["a"], "embedding": [[1.0]]})
     said = {"dce_tf.fingerprint": "f", "dce_tf.embedding_dim": "1"}
