@@ -16,7 +16,8 @@ import tensorflow as tf
 from dce_tf.config import Config
 from dce_tf.datasets import Images, Search, Splits
 from dce_tf.errors import UsageError
-from dce_tf.export.saved_model import SERVE_BYTES, versions
+from dce_tf.export.saved_model import SERVE_BYTES
+from dce_tf.export.versions import versions
 from dce_tf.model import EmbeddingModel
 from dce_tf.pipelines import PictureReader
 from dce_tf.run_directory import RunDirectory
