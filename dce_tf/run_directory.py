@@ -112,6 +112,11 @@ class RunDirectory:
         """Folder of SavedModels, one sub-folder a version."""
         return self.path / "export"
 
+    @property
+    def embeddings(self) -> Path:
+        """Folder of the embeddings that were made with its model."""
+        return self.path / "embeddings"
+
     def config(self) -> Config:
         """Reads the settings."""
         return Config.from_json(self.config_file.read_text(encoding="utf-8"))

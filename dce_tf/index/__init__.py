@@ -2,7 +2,7 @@
 
 from dce_tf.index.building import build_collection
 from dce_tf.index.collection import Collection, Hit, Id, Record
-from dce_tf.index.opening import open_collection
+from dce_tf.index.opening import check_model, open_collection
 from dce_tf.index.pictures import make_thumbnail
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Id",
     "Record",
     "build_collection",
+    "check_model",
     "make_thumbnail",
     "open_collection",
 ]

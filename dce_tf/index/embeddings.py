@@ -186,11 +186,6 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def count_rows(path: Path) -> int:
-    """Returns how many rows a Parquet file has."""
-    return int(pq.read_metadata(path).num_rows)
-
-
 def check_folder(folder: Path) -> tuple[Header, list[Part]]:
     """Checks that a folder holds all embeddings of one model.
 
@@ -291,3 +286,11 @@ def _records(batch: pa.RecordBatch, path: Path) -> list[Record]:
             strict=True,
         )
     ]
+
+
+def read_bad(path: Path) -> list[dict[str, Any]]:
+    """Reads what `write_bad` wrote; nothing if there is no such file."""
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows

@@ -29,16 +29,33 @@ def open_collection(
             embeddings are of another model.
     """
     collection = _opened(where, read_only)
-    if fingerprint is not None and collection.fingerprint != fingerprint:
-        found = collection.fingerprint
-        collection.close()
-        raise ValueError(
-            f"{where} holds embeddings of the model {found}; the model in use is "
-            f"{fingerprint}, and embeddings of two models cannot be compared. Use the "
-            "other model, or make the index anew with `python main.py embed` and "
-            "`python main.py index`."
-        )
+    if fingerprint is not None:
+        try:
+            check_model(collection, fingerprint, where)
+        except ValueError:
+            collection.close()
+            raise
     return collection
+
+
+def check_model(collection: Collection, fingerprint: str, where: str) -> None:
+    """Checks that a collection's embeddings are of the model in use.
+
+    Args:
+        collection: The collection.
+        fingerprint: Of the model that queries are embedded with.
+        where: What the user calls the collection.
+
+    Raises:
+        ValueError: If they are of another, which cannot be compared.
+    """
+    if collection.fingerprint != fingerprint:
+        raise ValueError(
+            f"{where} holds embeddings of the model {collection.fingerprint}; the "
+            f"model in use is {fingerprint}, and embeddings of two models cannot be "
+            "compared. Use the other model, or make the index anew with `python "
+            "main.py embed` and `python main.py index`."
+        )
 
 
 def _opened(where: str, read_only: bool) -> Collection:
