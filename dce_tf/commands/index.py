@@ -16,8 +16,14 @@ from absl import flags
 
 from dce_tf.errors import UsageError
 from dce_tf.index import build_collection
-from dce_tf.index.embeddings import check_folder, read_records
+from dce_tf.index.embeddings import (
+    Header,
+    check_folder,
+    count_records,
+    read_records,
+)
 from dce_tf.index.maps import METHODS, MapPlan
+from dce_tf.index.milvus.terms import Address
 from dce_tf.index.structures import KINDS, check_kind
 from dce_tf.training.display import Display, format_seconds
 
@@ -65,28 +71,62 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         )
     folder, display = Path(arguments[0]), Display()
     check_kind(settings["kind"])
-    header, parts = check_folder(folder)
     plan = None
     if settings["map"] != "none":
         plan = MapPlan(
             settings["map"], settings["map_points"], settings["map_clusters"]
         )
     started = time.perf_counter()
+    make = _make_directory if settings["milvus"] is None else _make_in_milvus
+    where, made = make(folder, plan, settings)
+    seconds = format_seconds(time.perf_counter() - started)
+    display.note(f"{made}, in {seconds}.")
+    display.note(f"Written: {where}")
+    display.note(f"Try next:  python main.py search {where} PHOTO.jpg")
+    return 0
+
+
+def _make_directory(
+    folder: Path, plan: MapPlan | None, settings: Mapping[str, Any]
+) -> tuple[str, str]:
+    header, parts = check_folder(folder)
     output = Path(settings["output_dir"] or folder.resolve().with_name("index"))
     manifest = build_collection(
         output,
         read_records(folder, parts),
-        fingerprint=header.fingerprint,
-        embedding_dim=header.embedding_dim,
         name=settings["name"],
-        kind=settings["kind"],
-        model=header.model,
-        image_root=settings["image_root"] or header.image_root or None,
         map_plan=plan,
-        overwrite=settings["overwrite"],
+        **_common(header, settings),
     )
-    seconds = format_seconds(time.perf_counter() - started)
-    display.note(f"{manifest.count} images, {manifest.built_as}, in {seconds}.")
-    display.note(f"Written: {output}")
-    display.note(f"Try next:  python main.py search {output} PHOTO.jpg")
-    return 0
+    return str(output), f"{manifest.count} images, {manifest.built_as}"
+
+
+def _make_in_milvus(
+    folder: Path, plan: MapPlan | None, settings: Mapping[str, Any]
+) -> tuple[str, str]:
+    # Only those who use Milvus need its library.
+    from dce_tf.index.milvus.building import build_milvus
+
+    if settings["output_dir"]:
+        raise UsageError("--milvus and --output_dir do not go together. Pass one.")
+    address = Address.parse(f"milvus:{settings['milvus']}#{settings['name'] or ''}")
+    header, parts = check_folder(folder)
+    stored = build_milvus(
+        address,
+        read_records(folder, parts),
+        count=count_records(folder, parts),
+        map_plan=plan,
+        **_common(header, settings),
+    )
+    return str(address), f"{stored} images, {settings['kind']}"
+
+
+def _common(header: Header, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "fingerprint": header.fingerprint,
+        "embedding_dim": header.embedding_dim,
+        "kind": settings["kind"],
+        "model": header.model,
+        "image_root": settings["image_root"] or header.image_root or None,
+        "overwrite": settings["overwrite"],
+    }

@@ -247,6 +247,11 @@ def _check_complete(folder: Path, parts: list[Part], counts: dict[int, int]) -> 
             )
 
 
+def count_records(folder: Path, parts: Sequence[Part]) -> int:
+    """Returns how many records files of embeddings have."""
+    return sum(int(pq.read_metadata(folder / part.name).num_rows) for part in parts)
+
+
 def read_records(folder: Path, parts: Sequence[Part]) -> Iterator[list[Record]]:
     """Yields the records of files of embeddings, a few thousand at a time.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from dce_tf.clustering.kmeans import fit_kmeans
 from dce_tf.errors import UsageError
 from dce_tf.index.collection import Vectors
+
+T = TypeVar("T")
 
 METHODS = ("pca", "tsne")
 _LEAST_FOR_TSNE = 4
@@ -52,6 +55,31 @@ class MapPlan:
             count, min(self.points, count), replace=False
         )
         return np.sort(chosen).astype(np.int64)
+
+
+class Reservoir(Generic[T]):
+    """A random sample of a stream (Vitter's algorithm R, 1985).
+
+    Args:
+        size: The most that is kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.kept: list[T] = []
+        self._size = size
+        self._seen = 0
+        self._rng = np.random.default_rng(0)
+
+    def add(self, items: Sequence[T]) -> None:
+        """Takes the next of the stream."""
+        for item in items:
+            self._seen += 1
+            if len(self.kept) < self._size:
+                self.kept.append(item)
+            elif self._size:
+                place = int(self._rng.integers(self._seen))
+                if place < self._size:
+                    self.kept[place] = item
 
 
 def lay_out(plan: MapPlan, vectors: Vectors) -> tuple[Vectors, npt.NDArray[np.int32]]:

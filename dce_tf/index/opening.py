@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dce_tf.index.collection import Collection
 from dce_tf.index.local import LocalCollection
+from dce_tf.index.milvus.terms import PREFIX, Address
 
 
 def open_collection(
@@ -59,4 +60,9 @@ def check_model(collection: Collection, fingerprint: str, where: str) -> None:
 
 
 def _opened(where: str, read_only: bool) -> Collection:
-    return LocalCollection(Path(where), read_only=read_only)
+    if not where.startswith(PREFIX):
+        return LocalCollection(Path(where), read_only=read_only)
+    # Only those who use Milvus need its library.
+    from dce_tf.index.milvus.collection import MilvusCollection
+
+    return MilvusCollection(Address.parse(where), read_only=read_only)

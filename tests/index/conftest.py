@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dce_tf.index import Collection, Record, build_collection, open_collection
+from dce_tf.index.milvus.building import build_milvus
+from dce_tf.index.milvus.terms import Address
 
 DIM = 8
 FINGERPRINT = "ab" * 32
@@ -42,14 +44,49 @@ def local(tmp_path: Path) -> Place:
     return Place(str(folder), make)
 
 
-@pytest.fixture(params=["local"])
+def milvus_place(folder: Path) -> Place:
+    address = Address(str(folder / "milvus.db"), "things")
+
+    def make(records: Sequence[Record] = (), **options: object) -> None:
+        options = {"fingerprint": FINGERPRINT, "embedding_dim": DIM, **options}
+        build_milvus(address, [records], **options)
+
+    return Place(str(address), make)
+
+
+@pytest.fixture
+def milvus(tmp_path: Path) -> Place:
+    return milvus_place(tmp_path)
+
+
+@pytest.fixture(params=["local", "milvus"])
 def place(request: pytest.FixtureRequest) -> Place:
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
-def collection(place: Place) -> Iterator[Collection]:
+def fresh(place: Place) -> Iterator[Collection]:
     place.make()
     opened = place.open()
     yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def emptied(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place in Milvus, which takes a second to make one."""
+    place = milvus_place(tmp_path_factory.mktemp("milvus"))
+    place.make()
+    return place
+
+
+@pytest.fixture(params=["local", "emptied"])
+def collection(request: pytest.FixtureRequest) -> Iterator[Collection]:
+    place = request.getfixturevalue(request.param)
+    if request.param == "local":
+        place.make()
+    opened = place.open()
+    yield opened
+    if request.param == "emptied":
+        opened._client.delete(opened.name, filter='id != ""')
     opened.close()

@@ -1,6 +1,8 @@
 """What every kind of collection does alike."""
 
+import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,7 +288,8 @@ def test_bad_query_is_refused(collection: Collection, queries, k, message) -> No
         collection.search(queries, k)
 
 
-def test_description_says_what_there_is(collection: Collection) -> None:
+def test_description_says_what_there_is(fresh: Collection) -> None:
+    collection = fresh
     collection.upsert(PRICED)
     described = collection.describe()
     assert {
@@ -395,18 +398,35 @@ STEPS = st.one_of(
 
 
 @pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEPS, min_size=4, max_size=15))
+def test_any_order_of_changes_equals_plain_loops(steps: list) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        where = f"{folder}/c"
+        build_collection(
+            Path(where), [], fingerprint="f", embedding_dim=4, kind="exact"
+        )
+        follow(where, steps)
+
+
+@pytest.mark.slow
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.lists(STEPS, min_size=4, max_size=15))
-def test_any_order_of_changes_equals_plain_loops(
-    tmp_path_factory: pytest.TempPathFactory, steps: list
-) -> None:
-    folder = tmp_path_factory.mktemp("any") / "c"
-    build_collection(folder, [], fingerprint="f", embedding_dim=4, kind="exact")
-    follow(str(folder), steps)
+@given(steps=st.lists(STEPS, min_size=4, max_size=15))
+def test_milvus_equals_plain_loops(emptied_of_four: str, steps: list) -> None:
+    opened = open_collection(emptied_of_four)
+    opened._client.delete(opened.name, filter='id != ""')
+    opened.close()
+    follow(emptied_of_four, [step for step in steps if step[0] != "rebuild"])
+
+
+@pytest.fixture
+def emptied_of_four(milvus: Place) -> str:
+    milvus.make(embedding_dim=4)
+    return milvus.where
 
 
 def follow(where: str, steps: list) -> None:
