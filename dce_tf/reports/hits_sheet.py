@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,7 +45,10 @@ def plot_hits(
             show_picture(tile, _picture(thumbnail(hit.id)), _HIT)
             name = hit.label or str(hit.id)
             tile.set_title(f"{hit.score:.3f}\n{_short(name)}", fontsize=7)
-    save(figure, path)
+    with warnings.catch_warnings():
+        # A label may be in any script, and a font has not all.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        save(figure, path)
 
 
 def _picture(jpeg: bytes | None) -> Picture:

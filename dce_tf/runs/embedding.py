@@ -20,14 +20,12 @@ from dce_tf.index.embeddings import (
     Part,
     find_parts,
     read_bad,
+    read_header,
     write_bad,
     write_part,
 )
-from dce_tf.index.embeddings import (
-    read_header as read_part_header,
-)
 from dce_tf.runs.inputs import Input, Inputs, digest
-from dce_tf.scan import own_pixel_limit, read_header, what_is_wrong
+from dce_tf.scan import header_problem, own_pixel_limit, what_is_wrong
 from dce_tf.training.display import Display
 
 # Batches in the model at once: one is decoded while another is in the network.
@@ -145,7 +143,7 @@ def _check_folder(job: Job, header: Header) -> None:
                 f"--num_shards={job.num_shards}. Use another --output_dir, or "
                 "--overwrite."
             )
-        found = read_part_header(path).fingerprint
+        found = read_header(path).fingerprint
         if found != header.fingerprint:
             raise ValueError(
                 f"{path} has embeddings of the model {found}; this one is "
@@ -157,7 +155,7 @@ def _check_folder(job: Job, header: Header) -> None:
 def _is_there(path: Path, header: Header) -> bool:
     if not path.is_file():
         return False
-    found = read_part_header(path)
+    found = read_header(path)
     # A model that was moved is the same one.
     return dataclasses.replace(found, model=header.model) == header
 
@@ -220,7 +218,7 @@ def _embedded(job: Job, images: Sequence[Input]) -> Iterator[list[_Result]]:
 
     def read(image: Input) -> tuple[Input, bytes | str]:
         path = str(job.inputs.root / image.path)
-        problem = read_header(path, job.max_image_pixels).problem
+        problem = header_problem(path, job.max_image_pixels)
         return image, problem or Path(path).read_bytes()
 
     files = map_ahead(
