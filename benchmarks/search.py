@@ -3,9 +3,9 @@
     python -m benchmarks.search [--count 1000000] [--kinds exact hnsw ivf_sq ivf_pq]
 
 Embeddings of 128 numbers are drawn around class centres, ten to a class. They are
-stored once, and the structure of each kind is built from them; each kind is searched in a
-process of its own, whose memory at its peak is that of Python and one open collection.
-Times are of `Collection.search`, with looking up labels and metadata.
+stored once, and the structure of each kind is built from them; each kind is searched in
+a process of its own, whose memory at its peak is that of Python and one open
+collection. Times are of `Collection.search`, with looking up labels and metadata.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from dce_tf.index.manifest import Manifest
 from dce_tf.index.records import RecordStore
 
 DIM = 128
-SPREAD = 1.4  # recall@1 among 60,502 is about 0.7.
+SPREAD = 0.5  # Standard deviation within a class; that of the centres is 1.
+LATENT = 16  # Numbers that an embedding depends on.
 K = 10
 BLOCK = 4096
 QUERIES = 1000
@@ -40,10 +41,16 @@ ALONE = 200  # Queries that are timed one by one.
 KINDS = ("exact", "hnsw", "ivf_sq", "ivf_pq")
 
 
-def draw(count: int, spread: float) -> tuple[Any, Any]:
-    """Returns the embeddings of a gallery, and queries of its classes."""
+def draw(count: int, spread: float, latent: int) -> tuple[Any, Any]:
+    """Returns the embeddings of a gallery, and queries of its classes.
+
+    Numbers of a network depend on each other: they are drawn as few that do not, and
+    bent into as many as an embedding has.
+    """
     total = count + QUERIES
-    vectors, _ = draw_features(total, max(1, total // 10), DIM, spread)
+    drawn, _ = draw_features(total, max(1, total // 10), latent, spread)
+    mixing = np.random.default_rng(1).normal(size=(latent, DIM)).astype(np.float32)
+    vectors = np.tanh(drawn @ mixing / np.sqrt(latent))
     return vectors[:count], vectors[count:]
 
 
@@ -58,7 +65,7 @@ def blocks(vectors: Any) -> Iterator[list[Record]]:
 
 
 def build(folder: Path, kind: str) -> float:
-    """Builds the structure of a kind from the records there are; returns the seconds."""
+    """Builds the structure of a kind from the records; returns the seconds."""
     manifest = Manifest.read(folder)
     planned = dataclasses.replace(manifest, kind=kind, build=manifest.build + 1)
     store = RecordStore(folder / "records.sqlite")
@@ -101,6 +108,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
     parser.add_argument("--spread", type=float, default=SPREAD)
+    parser.add_argument("--latent", type=int, default=LATENT)
     parser.add_argument("--folder", default=None, help="where to put them")
     args = parser.parse_args()
     table = Table(title=f"Search among {args.count:,} × {DIM}, k = {K}")
@@ -118,7 +126,7 @@ def main() -> None:
     )
     for column in columns:
         table.add_column(column, justify="right")
-    vectors, queries = draw(args.count, args.spread)
+    vectors, queries = draw(args.count, args.spread, args.latent)
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
         folder = Path(temporary, "index")
         started = time.perf_counter()

@@ -347,6 +347,9 @@ def scan(
     if not k or not len(queries):
         return scores, positions
     selector, bits = _selector(keep)
+    if selector is None and len(queries) == 1:
+        # Without any, FAISS wakes all threads for what one of them does.
+        selector = faiss.IDSelectorAll()
     faiss.knn_inner_product(
         faiss.swig_ptr(queries),
         faiss.swig_ptr(vectors),
