@@ -36,9 +36,15 @@ def explained(address: Address) -> Iterator[None]:
 
 def connect(address: Address) -> Any:
     """Returns a client of the server, or of Milvus Lite on the file."""
-    with explained(address):
+    try:
         # Who asks: "user:password" or a key; a file needs none.
         return MilvusClient(address.uri, token=os.environ.get("MILVUS_TOKEN", ""))
+    except MilvusException as error:
+        is_file = "://" not in address.uri
+        hint = "another process may have the file open" if is_file else "is it running"
+        raise OSError(
+            f"{address} cannot be reached: {first_line(error)}; {hint}?"
+        ) from error
 
 
 def beside(address: Address) -> str:
