@@ -50,3 +50,16 @@ def test_threads_end_with_the_iterator() -> None:
     assert threading.active_count() > before
     results.close()
     assert threading.active_count() == before
+
+
+def test_what_nobody_waits_for_is_not_begun() -> None:
+    done = []
+
+    def work(item: int) -> None:
+        time.sleep(0.01)
+        done.append(item)
+
+    results = map_ahead(work, range(100), num_threads=1, ahead=50)
+    next(results)
+    results.close()
+    assert len(done) < 10

@@ -31,6 +31,14 @@ from dce_tf.index.state import State
 _KEPT_FILTERS = 16
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Matches:
+    """Numbers of the records that filters let pass, as long as nothing changes."""
+
+    state: State
+    rows: dict[tuple[Condition, ...], Rows]
+
+
 class LocalCollection:
     """Records in SQLite, their vectors in a structure of FAISS.
 
@@ -52,7 +60,6 @@ class LocalCollection:
         self._read_only = read_only
         self._changing = threading.Lock()
         self._rebuilding = threading.Lock()
-        self._filters: dict[tuple[Condition, ...], tuple[State, Rows]] = {}
         self._manifest = Manifest.read(folder)
         with contextlib.ExitStack() as opened:
             if not read_only:
@@ -62,6 +69,7 @@ class LocalCollection:
             self._store = RecordStore(folder / RECORDS, read_only=read_only)
             opened.callback(self._store.close)
             self._state = self._opened_state()
+            self._matches = _Matches(self._state, {})
             self._open = opened.pop_all()
 
     def _opened_state(self) -> State:
@@ -141,13 +149,12 @@ class LocalCollection:
         ]
 
     def _matching(self, conditions: tuple[Condition, ...], state: State) -> Rows:
-        kept = self._filters.get(conditions)
-        if kept is not None and kept[0] is state:
-            return kept[1]
-        rows = self._store.matching(conditions)
-        if len(self._filters) >= _KEPT_FILTERS:
-            self._filters = {}
-        self._filters[conditions] = (state, rows)
+        matches = self._matches
+        if matches.state is not state or len(matches.rows) >= _KEPT_FILTERS:
+            self._matches = matches = _Matches(state, {})
+        rows = matches.rows.get(conditions)
+        if rows is None:
+            rows = matches.rows[conditions] = self._store.matching(conditions)
         return rows
 
     def get(self, ids: Sequence[Id]) -> list[Record | None]:
@@ -160,7 +167,7 @@ class LocalCollection:
         vectors = check_records(records, self.embedding_dim)
         with self._changing:
             added, replaced = self._store.put(records, vectors)
-            self._publish(self._state.without(replaced).with_more(added, vectors))
+            self._state = self._state.without(replaced).with_more(added, vectors)
 
     def delete(self, ids: Sequence[Id]) -> int:
         """Removes records; see `Collection`."""
@@ -168,12 +175,8 @@ class LocalCollection:
         checked = [check_id(each) for each in ids]
         with self._changing:
             removed = self._store.remove(checked)
-            self._publish(self._state.without(removed))
+            self._state = self._state.without(removed)
         return len(removed)
-
-    def _publish(self, state: State) -> None:
-        self._state = state
-        self._filters = {}
 
     def _check_writable(self) -> None:
         if self._read_only:
@@ -195,7 +198,7 @@ class LocalCollection:
             with self._changing:
                 manifest.write(self._folder)
                 self._manifest = manifest
-                self._publish(self._state_after(build, manifest.highest_row))
+                self._state = self._state_after(build, manifest.highest_row)
                 # Those that went meanwhile are in the build, and stay masked.
                 self._store.forget_gone(before)
             remove_others(self._folder, manifest)

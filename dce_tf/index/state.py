@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dce_tf.index.building import Build
 from dce_tf.index.collection import Vectors
 from dce_tf.index.records import Rows
-from dce_tf.index.structures import Mask, Structure
+from dce_tf.index.structures import Mask, Positions, Structure
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,15 +52,18 @@ class State:
 
     def without(self, rows: Rows) -> State:
         """Returns the state after records are removed."""
-        if not len(rows):
-            return self
-        alive = ~_among(self.build.rows, rows)
-        if self.alive is not None:
-            alive &= self.alive
-        later_alive = self.later_alive & ~_among(self.later_rows, rows)
-        return dataclasses.replace(
-            self, alive=None if alive.all() else alive, later_alive=later_alive
-        )
+        alive, later_alive = self.alive, self.later_alive
+        gone = _places(self.build.rows, rows)
+        if len(gone):
+            alive = (
+                np.ones(len(self.build.rows), bool) if alive is None else alive.copy()
+            )
+            alive[gone] = False
+        gone = _places(self.later_rows, rows)
+        if len(gone):
+            later_alive = later_alive.copy()
+            later_alive[gone] = False
+        return dataclasses.replace(self, alive=alive, later_alive=later_alive)
 
     def with_more(self, rows: Rows, vectors: Vectors) -> State:
         """Returns the state after records are added; only of the newest one.
@@ -109,13 +112,18 @@ class State:
         )
 
 
-def _among(rows: Rows, wanted: Rows) -> Mask:
-    """Returns which of `rows`, rising, are among `wanted`."""
-    mask = np.zeros(len(rows), bool)
+def _places(rows: Rows, wanted: Rows) -> Positions:
+    """Returns where in `rows`, rising, those are that are wanted."""
     places = np.searchsorted(rows, wanted)
     inside = places < len(rows)
     places, wanted = places[inside], wanted[inside]
-    mask[places[rows[places] == wanted]] = True
+    return places[rows[places] == wanted]
+
+
+def _among(rows: Rows, wanted: Rows) -> Mask:
+    """Returns which of `rows`, rising, are wanted."""
+    mask = np.zeros(len(rows), bool)
+    mask[_places(rows, wanted)] = True
     return mask
 
 

@@ -188,6 +188,18 @@ def test_filter_leaves_out_what_does_not_meet_it(
     assert sorted(ids(hits)) == list(expected)
 
 
+def test_filter_sees_every_change(collection: Collection) -> None:
+    def found() -> list:
+        return sorted(ids(collection.search(unit(0)[None], 9, {"label": "x"})[0]))
+
+    collection.upsert([record("a", 1, label="x"), record("b", 2, label="y")])
+    assert found() == ["a"]
+    collection.upsert([record("b", 2, label="x")])
+    assert found() == ["a", "b"]
+    collection.delete(["a"])
+    assert found() == ["b"]
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [

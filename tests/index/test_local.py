@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from dce_tf.errors import UsageError
-from dce_tf.index import build_collection, local, make_thumbnail, open_collection
+from dce_tf.index import build_collection, make_thumbnail, open_collection
+from dce_tf.index import local as local_module
 from dce_tf.index.manifest import Manifest
-from dce_tf.index.maps import MapPlan
+from dce_tf.index.maps import MapPlan, Reservoir
 from tests import fakes
 from tests.index.conftest import DIM, Place, record, unit
 
@@ -227,7 +228,7 @@ def test_changes_during_a_rebuild_are_kept(local: Place, monkeypatch) -> None:
     opened = local.open()
     opened.upsert([record("before", 20)])
     opened.delete([0])
-    build = local_build_files()
+    build = local_module.build_files
 
     def slow(*given: object) -> object:
         made = build(*given)
@@ -236,7 +237,7 @@ def test_changes_during_a_rebuild_are_kept(local: Place, monkeypatch) -> None:
         assert found(opened, 30)[0] == "meanwhile"
         return made
 
-    monkeypatch.setattr(local_module(), "build_files", slow)
+    monkeypatch.setattr(local_module, "build_files", slow)
     opened.rebuild()
     monkeypatch.undo()
     for _ in range(3):
@@ -251,12 +252,46 @@ def test_changes_during_a_rebuild_are_kept(local: Place, monkeypatch) -> None:
     opened.close()
 
 
-def local_module():
-    return local
+def test_one_record_after_the_other_goes(local: Place) -> None:
+    local.make(many(10))
+    opened = local.open()
+    opened.upsert([record("new", 20), record("newer", 21)])
+    for count, gone in ((11, 3), (10, "new"), (9, 7), (8, "newer")):
+        assert opened.delete([gone, "nobody"]) == 1
+        assert len(opened) == count
+        assert gone not in found(opened, 0, 20)
+    assert set(found(opened, 0, 20)) == {0, 1, 2, 4, 5, 6, 8, 9}
+    opened.close()
 
 
-def local_build_files():
-    return local.build_files
+def test_writes_are_synchronised_to_the_disk(local: Place) -> None:
+    local.make()
+    opened = local.open()
+    for setting, expected in (("synchronous", 2), ("journal_mode", "wal")):
+        asked = opened._store._writer.execute(f"PRAGMA {setting}")
+        assert asked.fetchone() == (expected,)
+    opened.close()
+
+
+def test_old_index_comes_back_if_the_new_one_cannot_take_its_place(
+    local: Place, folder: Path, monkeypatch
+) -> None:
+    local.make(many(3))
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError("no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no"):
+        local.make(many(4), overwrite=True)
+    monkeypatch.undo()
+    opened = local.open()
+    assert len(opened) == 3
+    opened.close()
+    assert [path.name for path in folder.parent.iterdir()] == ["things"]
 
 
 def test_rebuild_leaves_no_old_files(local: Place, folder: Path) -> None:
@@ -337,6 +372,18 @@ def test_map_of_few_records_is_drawn(local: Place, count: int, method: str) -> N
     opened.rebuild()
     assert len(opened.map()["points"]) == count
     opened.close()
+
+
+def test_sample_of_a_stream_is_of_all_of_it() -> None:
+    sample: Reservoir[int] = Reservoir(100)
+    for start in range(0, 1000, 7):
+        sample.add(range(start, min(1000, start + 7)))
+    assert len(set(sample.kept)) == 100
+    assert 400 < np.mean(sample.kept) < 600
+    assert 5 < sum(each < 100 for each in sample.kept) < 18
+    few: Reservoir[int] = Reservoir(100)
+    few.add(range(9))
+    assert few.kept == list(range(9))
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,9 @@ def test_map_of_many_points_comes_back(milvus: Place, monkeypatch) -> None:
         assert {point["label"] for point in drawn["points"]} == {"ü"}
         opened.upsert([record("later", 99, label="ü")])
         opened.rebuild()
+    opened.delete([f"n{number}" for number in range(35)])
+    opened.rebuild()
+    assert len(opened.map()["points"]) == 6
     opened.close()
 
 

@@ -24,6 +24,13 @@ LONGEST = 65_535  # Bytes of a text.
 AT_ONCE = 1000  # Records of one request.
 ABOUT = "about"
 
+# Milvus Lite hangs up on a client that asks every ten seconds whether it is still there
+# (github.com/milvus-io/milvus-lite/issues/334). It is: in this process.
+_NO_PINGS = {
+    "grpc.keepalive_time_ms": 2**31 - 1,
+    "grpc.keepalive_permit_without_calls": False,
+}
+
 
 @contextlib.contextmanager
 def explained(address: Address) -> Iterator[None]:
@@ -36,11 +43,15 @@ def explained(address: Address) -> Iterator[None]:
 
 def connect(address: Address) -> Any:
     """Returns a client of the server, or of Milvus Lite on the file."""
+    is_file = "://" not in address.uri
     try:
-        # Who asks: "user:password" or a key; a file needs none.
-        return MilvusClient(address.uri, token=os.environ.get("MILVUS_TOKEN", ""))
+        return MilvusClient(
+            address.uri,
+            # Who asks: "user:password" or a key; a file needs none.
+            token=os.environ.get("MILVUS_TOKEN", ""),
+            grpc_options=_NO_PINGS if is_file else {},
+        )
     except MilvusException as error:
-        is_file = "://" not in address.uri
         hint = "another process may have the file open" if is_file else "is it running"
         raise OSError(
             f"{address} cannot be reached: {first_line(error)}; {hint}?"
