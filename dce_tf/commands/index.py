@@ -22,9 +22,9 @@ from dce_tf.index.embeddings import (
     count_records,
     read_records,
 )
+from dce_tf.index.kinds import KINDS, check_kind
 from dce_tf.index.maps import METHODS, MapPlan
 from dce_tf.index.milvus.terms import Address
-from dce_tf.index.structures import KINDS, check_kind
 from dce_tf.training.display import Display, format_seconds
 
 

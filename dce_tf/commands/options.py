@@ -12,7 +12,7 @@ from dce_tf.augmentation import AUGMENTATIONS
 from dce_tf.backbones import BACKBONES
 from dce_tf.datasets import DATASETS
 from dce_tf.errors import UsageError
-from dce_tf.index.structures import KINDS as KINDS_OF_INDEX
+from dce_tf.index.kinds import KINDS as KINDS_OF_INDEX
 from dce_tf.losses import LOSSES
 from dce_tf.miners import MINERS
 from dce_tf.registry import Registry, suggest

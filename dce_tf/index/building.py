@@ -17,12 +17,14 @@ import numpy as np
 
 from dce_tf.errors import UsageError
 from dce_tf.files import locked, write_text
+from dce_tf.index.bulk import BulkWriter
 from dce_tf.index.checks import check_name, check_records
 from dce_tf.index.collection import Record, Vectors
+from dce_tf.index.kinds import check_kind, choose_kind
 from dce_tf.index.manifest import Manifest, describe_file
 from dce_tf.index.maps import MapPlan, as_points
-from dce_tf.index.records import BulkWriter, RecordStore, Rows
-from dce_tf.index.structures import Structure, check_kind, choose_kind
+from dce_tf.index.records import RecordStore, Rows
+from dce_tf.index.structures import Structure
 
 RECORDS = "records.sqlite"
 LOCK = "lock"
@@ -145,7 +147,7 @@ def build_collection(
         fingerprint: Which model made the embeddings.
         embedding_dim: Their width.
         name: What clients call it; default: as the folder.
-        kind: How it is searched: `auto`, or an entry of `structures.KINDS`.
+        kind: How it is searched: `auto`, or an entry of `kinds.KINDS`.
         model: Where the model lies.
         image_root: Folder that the paths of records are relative to.
         map_plan: How to make a map, if one is wanted.

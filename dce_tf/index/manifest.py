@@ -22,7 +22,7 @@ class Manifest:
         name: What clients call the collection.
         fingerprint: Which model made the embeddings.
         embedding_dim: Their width.
-        kind: How it is searched, as asked for: see `structures.KINDS`.
+        kind: How it is searched, as asked for: see `kinds.KINDS`.
         built_as: How it is searched; another than `kind` where that is `auto`.
         created: When it was built, ISO 8601.
         model: Where the model lay.

@@ -23,29 +23,14 @@ Rows = npt.NDArray[np.int64]
 
 BLOCK = 4096  # Vectors read at once.
 
-# An id has no type of its own, so that 1 and "1" are two. The vectors lie apart, so
-# that a filter reads past none.
-_SCHEMA = """
-CREATE TABLE records (
-    row INTEGER PRIMARY KEY AUTOINCREMENT, id NOT NULL, label TEXT, path TEXT,
-    metadata TEXT NOT NULL);
-CREATE TABLE vectors (row INTEGER PRIMARY KEY, vector BLOB NOT NULL);
-CREATE TABLE thumbnails (row INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
-CREATE TABLE gone (row INTEGER PRIMARY KEY);
-CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
-PRAGMA application_id = 0x64636574;
-"""
-_INDEXES = """
-CREATE UNIQUE INDEX records_id ON records (id);
-CREATE INDEX records_label ON records (label);
-"""
-_APPLICATION = 0x64636574  # "dcet"
+APPLICATION = 0x64636574  # "dcet"
 _BUSY_SECONDS = 30.0
 _SPACE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Says of an error of SQLite which file it is about, and what to do."""
     try:
         yield
     except sqlite3.ProgrammingError as error:
@@ -81,11 +66,11 @@ class RecordStore:
         self._open: list[sqlite3.Connection] = []
         if not path.is_file():
             raise ValueError(f"{path}: there is no such file. {_remedy(path)}")
-        with _explained(self._path):
+        with explained(self._path):
             self._writer = self._connect()
             (application,) = self._writer.execute("PRAGMA application_id").fetchone()
             self._writer.execute("SELECT row FROM records LIMIT 1").fetchone()
-        if application != _APPLICATION:
+        if application != APPLICATION:
             raise ValueError(f"{path} holds no records of dce_tf. {_remedy(path)}")
 
     def _connect(self) -> sqlite3.Connection:
@@ -116,7 +101,7 @@ class RecordStore:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with _explained(self._path):
+        with explained(self._path):
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -128,7 +113,7 @@ class RecordStore:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, _explained(self._path):
+        with self._writing, explained(self._path):
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -299,80 +284,6 @@ class RecordStore:
         with self._reading() as connection:
             query = "SELECT name FROM fields ORDER BY name"
             return [name for (name,) in connection.execute(query)]
-
-
-class BulkWriter:
-    """Fills a new file of records quickly: what a crash leaves of it is of no use.
-
-    Args:
-        path: The SQLite file to make.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = sqlite3.connect(path, isolation_level=None)
-        self._fields: set[str] = set()
-        self._row = 0
-        for setting in ("journal_mode = OFF", "synchronous = OFF"):
-            self._connection.execute(f"PRAGMA {setting}")
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute("BEGIN")
-
-    def __enter__(self) -> BulkWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def add(self, records: Sequence[Record], vectors: Vectors) -> None:
-        """Appends records; their vectors as of `RecordStore.put`."""
-        rows = range(self._row + 1, self._row + 1 + len(records))
-        self._row += len(records)
-        numbered = list(zip(rows, records, vectors, strict=True))
-        with _explained(self._path):
-            self._connection.executemany(
-                "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
-                [
-                    (row, each.id, each.label, each.path, as_json(each.metadata))
-                    for row, each, _ in numbered
-                ],
-            )
-            self._connection.executemany(
-                "INSERT INTO vectors VALUES (?, ?)",
-                [(row, vector.tobytes()) for row, _, vector in numbered],
-            )
-            self._connection.executemany(
-                "INSERT INTO thumbnails VALUES (?, ?)",
-                [
-                    (row, each.thumbnail)
-                    for row, each, _ in numbered
-                    if each.thumbnail is not None
-                ],
-            )
-        for each in records:
-            self._fields.update(each.metadata)
-
-    def finish(self) -> None:
-        """Finishes the file.
-
-        Raises:
-            ValueError: If a name occurs twice.
-        """
-        names = [(name,) for name in sorted(self._fields)]
-        with _explained(self._path):
-            self._connection.executemany("INSERT INTO fields VALUES (?)", names)
-            self._connection.execute("COMMIT")
-            try:
-                self._connection.executescript(_INDEXES)
-            except sqlite3.IntegrityError as error:
-                query = "SELECT id FROM records GROUP BY id HAVING count(*) > 1 LIMIT 1"
-                (record_id,) = self._connection.execute(query).fetchone()
-                raise ValueError(
-                    f"id: found {record_id!r} more than once; expected each once."
-                ) from error
-            self._connection.close()
-        with self._path.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 def _remedy(path: Path) -> str:

@@ -313,7 +313,7 @@ def test_rebuild_leaves_no_old_files(local: Place, folder: Path) -> None:
 
 
 def test_kind_goes_with_the_number_when_it_is_auto(local: Place, monkeypatch) -> None:
-    monkeypatch.setattr("dce_tf.index.structures.MOST_EXACT", 50)
+    monkeypatch.setattr("dce_tf.index.kinds.MOST_EXACT", 50)
     local.make(many(40))
     opened = local.open()
     assert opened.describe()["kind"] == "exact"

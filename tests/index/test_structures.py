@@ -3,7 +3,8 @@ import pytest
 
 from dce_tf.errors import UsageError
 from dce_tf.index import structures
-from dce_tf.index.structures import KINDS, Structure, check_kind, choose_kind, scan
+from dce_tf.index.kinds import KINDS, check_kind, choose_kind
+from dce_tf.index.structures import Structure, scan
 
 DIM = 16
 

@@ -50,7 +50,7 @@ def build_milvus(
         fingerprint: Which model made the embeddings.
         embedding_dim: Their width.
         count: About how many there will be, for the lists of an IVF index.
-        kind: How it is searched: `auto`, or an entry of `structures.KINDS`.
+        kind: How it is searched: `auto`, or an entry of `kinds.KINDS`.
         model: Where the model lies.
         image_root: Folder that the paths of records are relative to.
         map_plan: How to make a map, if one is wanted.

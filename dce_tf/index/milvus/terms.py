@@ -12,7 +12,7 @@ from typing import Any
 from dce_tf.errors import UsageError
 from dce_tf.index.collection import Id
 from dce_tf.index.filters import COMPARISONS, LABEL, Condition, Scalar
-from dce_tf.index.structures import KINDS, check_kind
+from dce_tf.index.kinds import KINDS, check_kind
 
 PREFIX = "milvus:"
 
@@ -107,7 +107,7 @@ def index_of(kind: str, dim: int, count: int) -> tuple[str, dict[str, Any]]:
     """Returns Milvus's name and parameters of a kind of index.
 
     Args:
-        kind: `auto`, or an entry of `structures.KINDS` with options.
+        kind: `auto`, or an entry of `kinds.KINDS` with options.
         dim: Width of the embeddings.
         count: About how many there will be.
     """
