@@ -1,4 +1,4 @@
-"""The one file that imports FAISS: what there is, and how it is asked for."""
+"""FAISS for clustering and evaluation: what there is, and how it is asked for."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Writing files so that a reader, or a crash, never meets half of one."""
+"""Writing files so that a reader, a crash or another writer never meets half of one."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -68,3 +69,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Holds a lock file, which other processes are refused; it goes with the process.
+
+    Args:
+        path: The file.
+        message: What the other is told.
+
+    Raises:
+        ValueError: If another process holds it, or another part of this one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(message) from error
+        yield

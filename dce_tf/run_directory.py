@@ -12,7 +12,7 @@ from typing import Any
 
 from dce_tf.config import Config
 from dce_tf.errors import UsageError
-from dce_tf.files import write_json, write_text
+from dce_tf.files import locked, write_json, write_text
 
 Metrics = dict[str, Any]
 
@@ -112,6 +112,11 @@ class RunDirectory:
         """Folder of SavedModels, one sub-folder a version."""
         return self.path / "export"
 
+    @property
+    def embeddings(self) -> Path:
+        """Folder of the embeddings that were made with its model."""
+        return self.path / "embeddings"
+
     def config(self) -> Config:
         """Reads the settings."""
         return Config.from_json(self.config_file.read_text(encoding="utf-8"))
@@ -190,13 +195,9 @@ class RunDirectory:
         Raises:
             ValueError: If another process holds it.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.lock_file.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ValueError(
-                    f"{self.path} is in use by another process. "
-                    "Wait for it, or choose another --exp."
-                ) from error
+        message = (
+            f"{self.path} is in use by another process. Wait for it, or choose another "
+            "--exp."
+        )
+        with locked(self.lock_file, message):
             yield

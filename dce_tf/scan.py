@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import stat
@@ -15,6 +14,7 @@ import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from dce_tf import images
+from dce_tf.ahead import map_ahead
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "MPO")  # MPO: a JPEG of several views.
 
@@ -110,18 +110,22 @@ def examine(
     Yields:
         What each image is, and what `decode` made of it; None of a broken one.
     """
-    # Our limit stands in for PIL's own.
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     threads = num_workers or os.cpu_count() or 1
-    waiting: collections.deque[concurrent.futures.Future[Any]] = collections.deque()
+    with own_pixel_limit():
+        yield from map_ahead(
+            lambda path: _look_at(path, max_pixels, decode),
+            paths,
+            num_threads=threads,
+            ahead=_AHEAD * threads,
+        )
+
+
+@contextlib.contextmanager
+def own_pixel_limit() -> Iterator[None]:
+    """Lifts PIL's own limit on pixels while ours stands in for it."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            for path in paths:
-                waiting.append(pool.submit(_look_at, path, max_pixels, decode))
-                if len(waiting) > _AHEAD * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
@@ -134,25 +138,38 @@ def look_at(path: str, max_pixels: int) -> ImageFacts:
 def _look_at(
     path: str, max_pixels: int, decode: Callable[[str], Any]
 ) -> tuple[ImageFacts, Any]:
-    facts = _read_header(path, max_pixels)
+    facts = _inspect(path, max_pixels, _facts)
     if facts.problem:
         return facts, None
     try:
         with tf.device("CPU:0"):
             return facts, decode(path)
     except (tf.errors.OpError, UnicodeEncodeError) as error:
-        # What is wrong is the line before the names of the operations.
-        text = str(getattr(error, "message", error)).partition("\n\t [[")[0]
-        return ImageFacts(text.splitlines()[-1].strip()[:200]), None
+        return ImageFacts(what_is_wrong(error)), None
 
 
-def _read_header(path: str, max_pixels: int) -> ImageFacts:
+def what_is_wrong(error: Exception) -> str:
+    """Returns why TensorFlow could not decode an image, in one line."""
+    # It stands before the names of the operations.
+    text = str(getattr(error, "message", error)).partition("\n\t [[")[0]
+    return text.splitlines()[-1].strip()[:200]
+
+
+def header_problem(path: str, max_pixels: int) -> str:
+    """Returns what is wrong with an image as far as its header tells, or nothing."""
+    # Not its orientation, which may stand behind all the pixels.
+    return _inspect(path, max_pixels, lambda image: ImageFacts("", image.size)).problem
+
+
+def _inspect(
+    path: str, max_pixels: int, facts_of: Callable[[Image.Image], ImageFacts]
+) -> ImageFacts:
     try:
         # Opening a pipe would wait for somebody to write into it.
         if not stat.S_ISREG(Path(path).stat().st_mode):
             return ImageFacts("not a file")
         with Image.open(path) as image:
-            facts = _facts(image)
+            facts = facts_of(image)
     except FileNotFoundError:
         return ImageFacts("no such file")
     except UnidentifiedImageError:

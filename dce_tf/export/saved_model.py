@@ -11,6 +11,9 @@ from typing import Any
 import tensorflow as tf
 
 from dce_tf import images
+from dce_tf.export.card import describe
+from dce_tf.export.fingerprint import ASSETS, CARD, fingerprint_model
+from dce_tf.export.versions import versions
 from dce_tf.export.warmup import write_warmup
 from dce_tf.files import write_json, write_text
 from dce_tf.model import EmbeddingModel
@@ -78,42 +81,31 @@ def export_saved_model(
         model: What to export.
         image_size: Side of its input in pixels.
         folder: Holds one sub-folder a version: 1, 2, …
-        card: What there is to know about the model, for `model_card.json`.
+        card: What else there is to know about the model, for `model_card.json`: its
+            name, data, scores.
         labels: The classes it was trained on, for `labels.txt`.
 
     Returns:
         The folder of the new version.
     """
+    units = model.embedding.units
+    known: dict[str, Any] = {
+        "image_size": image_size,
+        "embedding_dim": units,
+        "precision": "float32",
+    }
+    described = describe(fingerprint_model(model, **known), **known)
     folder.mkdir(parents=True, exist_ok=True)
     served = ServedEmbedder(model, image_size)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
         written = Path(temporary) / "model"
         tf.saved_model.save(served, str(written), signatures=served.signatures())
-        _write_assets(written / "assets.extra", image_size, card, labels)
+        assets = written / ASSETS
+        assets.mkdir()
+        write_warmup(assets, image_size)
+        write_json(assets / CARD, {**described, **(card or {})})
+        if labels:
+            write_text(assets / "labels.txt", "".join(f"{n}\n" for n in labels))
         target = folder / str(1 + max(versions(folder), default=0))
         shutil.move(written, target)
     return target
-
-
-def _write_assets(
-    folder: Path,
-    image_size: int,
-    card: Mapping[str, Any] | None,
-    labels: Sequence[str],
-) -> None:
-    folder.mkdir()
-    write_warmup(folder, image_size)
-    if card is not None:
-        write_json(folder / "model_card.json", dict(card))
-    if labels:
-        write_text(folder / "labels.txt", "".join(f"{name}\n" for name in labels))
-
-
-def versions(folder: Path) -> list[int]:
-    """Returns the versions exported to a folder so far, in rising order."""
-    names = (
-        [path.name for path in folder.iterdir() if path.is_dir()]
-        if folder.is_dir()
-        else []
-    )
-    return sorted(int(name) for name in names if name.isdecimal())

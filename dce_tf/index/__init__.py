@@ -1,5 +1,17 @@
 """Collections of embeddings that can be searched: on disk here, or in Milvus."""
 
+from dce_tf.index.building import build_collection
 from dce_tf.index.collection import Collection, Hit, Id, Record
+from dce_tf.index.opening import check_model, open_collection
+from dce_tf.index.pictures import make_thumbnail
 
-__all__ = ["Collection", "Hit", "Id", "Record"]
+__all__ = [
+    "Collection",
+    "Hit",
+    "Id",
+    "Record",
+    "build_collection",
+    "check_model",
+    "make_thumbnail",
+    "open_collection",
+]

@@ -44,6 +44,24 @@ def tidy(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
+def show_picture(
+    axes: Any, picture: npt.NDArray[np.uint8], frame: str, style: Any = "solid"
+) -> None:
+    """Shows a picture in a frame.
+
+    Args:
+        axes: Where.
+        picture: uint8 `(height, width, 3)`.
+        frame: Colour of the frame.
+        style: Its line, as matplotlib says it.
+    """
+    axes.imshow(picture)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(color=frame, linewidth=2.5, linestyle=style)
+
+
 def save(figure: Figure, path: Path) -> npt.NDArray[np.uint8]:
     """Writes a figure as PNG, atomically.
 

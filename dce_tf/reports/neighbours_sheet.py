@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.reports.figures import new_figure, save
+from dce_tf.reports.figures import new_figure, save, show_picture
 from dce_tf.reports.thumbnails import read_thumbnail
 
 THUMBNAIL = 96
@@ -76,11 +76,7 @@ def plot_neighbours(
 
 
 def _show(tile: Any, path: str, frame: str, style: Any) -> None:
-    tile.imshow(read_thumbnail(path, THUMBNAIL))
-    tile.set_xticks([])
-    tile.set_yticks([])
-    for spine in tile.spines.values():
-        spine.set(color=frame, linewidth=2.5, linestyle=style)
+    show_picture(tile, read_thumbnail(path, THUMBNAIL), frame, style)
 
 
 def _mark(tile: Any, right: bool) -> None:

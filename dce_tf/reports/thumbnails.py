@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,11 @@ from PIL import Image, ImageDraw, ImageOps
 Picture = npt.NDArray[np.uint8]
 
 
-def read_thumbnail(path: str, size: int) -> Picture:
+def read_thumbnail(path: str | BinaryIO, size: int) -> Picture:
     """Reads an image, scaled and cropped to a square.
 
     Args:
-        path: The image file.
+        path: The image file, or an open one.
         size: Side of the square in pixels.
 
     Returns:

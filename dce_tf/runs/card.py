@@ -1,7 +1,8 @@
-"""What there is to know about an exported model."""
+"""What a run knows about its exported model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dce_tf.config import Config
@@ -16,38 +17,29 @@ _TRAINED_WITH = (
     "num_epochs",
     "random_seed",
 )
+_REPORTED = ("selected_on", "best_epoch", "after", "intervals", "environment")
 
 
-def model_card(config: Config, report: dict[str, Any]) -> dict[str, Any]:
-    """Returns the card of a run's best epoch.
+def model_card(config: Config, report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns what the card of a run's best epoch has beside what every card has.
 
     Args:
         config: Of the run.
-        report: As in `report.json`.
+        report: As in `report.json`; None as long as the run is not done.
 
     Returns:
-        Name, data, scores with 95 % intervals, preprocessing, settings and environment.
-        The licences are for whoever publishes the model to fill in.
+        Name, data, scores with 95 % intervals, settings and environment.
     """
+    known = report or dict.fromkeys(_REPORTED)
     return {
         "name": f"{config.dataset}-{config.dir}-{config.exp}",
-        "task": "image retrieval: embeddings of unit length, compared by dot product",
-        "embedding_dim": config.embedding_dim,
-        "preprocessing": {
-            "input": "JPEG, PNG, GIF (first frame), BMP or WebP; decoded to RGB",
-            "orientation": "EXIF orientation applied",
-            "image_size": config.image_size,
-            "crop": "shorter side scaled to image_size · 8/7, then the centre",
-            "range": "0 to 255; the network scales it",
-        },
         "data": {
             "dataset": config.dataset,
             "classes": "those of the test are not among those trained on",
-            "selected_on": report["selected_on"],
-            "best_epoch": report["best_epoch"],
+            "selected_on": known["selected_on"],
+            "best_epoch": known["best_epoch"],
         },
-        "test": {"scores": report["after"], "intervals_95": report["intervals"]},
+        "test": {"scores": known["after"], "intervals_95": known["intervals"]},
         "trained_with": {name: getattr(config, name) for name in _TRAINED_WITH},
-        "license": {"model": None, "data": None, "backbone_weights": None},
-        "environment": report["environment"],
+        "environment": known["environment"],
     }

@@ -121,7 +121,7 @@ def export_run(
     Args:
         run: The run.
         model: Of its best epoch.
-        report: For the card; None writes none, as long as the run is not done.
+        report: For the card; None as long as the run is not done.
         folder: Holds the versions; default: the run's own.
     """
     config = run.config()
@@ -130,7 +130,7 @@ def export_run(
         model,
         config.image_size,
         folder or run.export,
-        card=model_card(config, report) if report else None,
+        card=model_card(config, report),
         labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
     )
 

@@ -16,7 +16,8 @@ import tensorflow as tf
 from dce_tf.config import Config
 from dce_tf.datasets import Images, Search, Splits
 from dce_tf.errors import UsageError
-from dce_tf.export.saved_model import SERVE_BYTES, versions
+from dce_tf.export.served import ServedModel
+from dce_tf.export.versions import versions
 from dce_tf.model import EmbeddingModel
 from dce_tf.pipelines import PictureReader
 from dce_tf.run_directory import RunDirectory
@@ -85,7 +86,11 @@ def _model_file(path: Path, config: Config, reader: PictureReader) -> Embedder:
 
 def _served_model(folder: Path, config: Config, reader: PictureReader) -> Embedder:
     del reader  # It decodes the files itself.
-    return ServedModel(folder, config)
+    return ServedModel(
+        folder,
+        batch_size=config.evaluation_batch_size,
+        num_workers=config.num_workers,
+    )
 
 
 class UnitLength(keras.Model):
@@ -106,42 +111,6 @@ class UnitLength(keras.Model):
         if len(features.shape) == 4:
             features = tf.reduce_mean(features, axis=(1, 2))
         return tf.math.l2_normalize(features, axis=1)
-
-
-class ServedModel:
-    """Embeds with a SavedModel, as TensorFlow Serving would.
-
-    Args:
-        folder: One version, with `saved_model.pb`.
-        config: Says how many images a batch has.
-
-    Raises:
-        ValueError: If it has no signature from encoded images.
-    """
-
-    def __init__(self, folder: Path, config: Config) -> None:
-        self._loaded = tf.saved_model.load(str(folder))
-        self._batch_size = config.evaluation_batch_size
-        signatures = self._loaded.signatures
-        if SERVE_BYTES not in signatures:
-            raise ValueError(
-                f"{folder}: found signatures {', '.join(signatures) or 'none'}; "
-                f"expected {SERVE_BYTES}, from encoded images to embeddings."
-            )
-        self._embed = signatures[SERVE_BYTES]
-
-    def embeddings(
-        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
-    ) -> Embeddings:
-        """Returns embeddings; see `Embedder`."""
-        parts = []
-        for start in range(0, len(paths), self._batch_size):
-            batch = paths[start : start + self._batch_size]
-            encoded = tf.constant([Path(path).read_bytes() for path in batch])
-            (embedding,) = self._embed(encoded).values()
-            parts.append(embedding.numpy())
-            on_batch(start + len(batch))
-        return np.concatenate(parts)
 
 
 class StoredEmbeddings:

@@ -12,25 +12,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from dce_tf import images
-from dce_tf.backbones import build_backbone
 from dce_tf.export import export_saved_model
-from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.model import EmbeddingModel
+from tests.export.conftest import SIZE
 
 RUNNER = Path(__file__).with_name("run_saved_model.py")
-SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def model() -> EmbeddingModel:
-    model = EmbeddingModel(build_backbone("small"), DivideConquerEmbedding(16, 4))
-    model.build((None, SIZE, SIZE, 3))
-    return model
-
-
-@pytest.fixture(scope="module")
-def exported(model: EmbeddingModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_saved_model(model, SIZE, tmp_path_factory.mktemp("export"))
 
 
 def picture(
@@ -185,9 +171,12 @@ def test_card_and_labels_lie_beside_the_model(
     card = {"name": "é", "license": {"model": None}}
     folder = export_saved_model(model, SIZE, tmp_path, card, ["apple", "kiwi é"])
     assets = folder / "assets.extra"
-    assert json.loads((assets / "model_card.json").read_text("utf-8")) == card
+    written = json.loads((assets / "model_card.json").read_text("utf-8"))
+    assert written == {**written, **card}
+    assert written["preprocessing"]["image_size"] == SIZE
     assert (assets / "labels.txt").read_text("utf-8") == "apple\nkiwi é\n"
     plain = export_saved_model(model, SIZE, tmp_path)
-    assert [path.name for path in (plain / "assets.extra").iterdir()] == [
-        "tf_serving_warmup_requests"
-    ]
+    assert {path.name for path in (plain / "assets.extra").iterdir()} == {
+        "model_card.json",
+        "tf_serving_warmup_requests",
+    }

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dce_tf.index import Hit
 from dce_tf.reports.clusters import plot_clusters, sizes_with_lone
+from dce_tf.reports.hits_sheet import plot_hits
 from dce_tf.reports.neighbours_sheet import Neighbours, plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
 from dce_tf.reports.thumbnails import read_thumbnail, sprite
@@ -94,3 +96,21 @@ def test_sprite_lays_pictures_out_row_by_row() -> None:
     pictures = np.stack([np.full((2, 2, 3), value, np.uint8) for value in range(1, 6)])
     expected = np.array([[1, 2, 3], [4, 5, 0], [0, 0, 0]]).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(sprite(pictures)[..., 0], expected)
+
+
+def test_hits_sheet_shows_pictures_labels_and_gaps(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    queries = []
+    for number in range(2):
+        fakes.write_image(tmp_path / f"{number}.jpg", number, rng, 40)
+        queries.append(str(tmp_path / f"{number}.jpg"))
+    hits = [
+        Hit("a", 1.0, "日本 $x$", {}),
+        Hit(7, 0.5, None, {}),
+        Hit("gone", -0.1, "l" * 99, {}),
+    ]
+    jpegs = {"a": Path(queries[0]).read_bytes(), 7: b"no picture"}
+    path = tmp_path / "sheet.png"
+    plot_hits(queries, [hits, hits[:1]], jpegs.get, path)
+    assert len(colours_of(path)) > 500
+    plot_hits(queries[:1], [[]], jpegs.get, path)

@@ -1,0 +1,91 @@
+"""A SavedModel as TensorFlow Serving would use it: from image files to embeddings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from dce_tf.ahead import map_ahead
+from dce_tf.export.fingerprint import fingerprint
+from dce_tf.export.saved_model import SERVE_BYTES
+
+Embeddings = npt.NDArray[np.float32]
+
+BATCHES_AHEAD = 2  # Whose files are read before the model wants them.
+
+
+class ServedModel:
+    """Embeds with a SavedModel; may be used from several threads.
+
+    Args:
+        folder: One version, with `saved_model.pb`.
+        batch_size: Images a batch, where it makes the batches.
+        num_workers: Threads that read files; 0 takes one a processor.
+
+    Raises:
+        ValueError: If it has no signature from encoded images.
+    """
+
+    def __init__(
+        self, folder: Path, *, batch_size: int = 128, num_workers: int = 0
+    ) -> None:
+        self.folder = folder
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self._loaded = tf.saved_model.load(str(folder))
+        signatures = self._loaded.signatures
+        if SERVE_BYTES not in signatures:
+            raise ValueError(
+                f"{folder}: found signatures {', '.join(signatures) or 'none'}; "
+                f"expected {SERVE_BYTES}, from encoded images to embeddings."
+            )
+        self._embed = signatures[SERVE_BYTES]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Which model it is."""
+        return fingerprint(self.folder)
+
+    @cached_property
+    def embedding_dim(self) -> int:
+        """Width of the embeddings."""
+        return int(self.embed([]).shape[1])
+
+    def embed(self, encoded: Sequence[bytes]) -> Embeddings:
+        """Embeds one batch.
+
+        Args:
+            encoded: Contents of image files.
+
+        Returns:
+            float32 `(num_images, embedding_dim)`.
+
+        Raises:
+            tf.errors.InvalidArgumentError: If one of them cannot be decoded.
+        """
+        (embedding,) = self._embed(tf.constant(list(encoded), tf.string)).values()
+        array: Embeddings = embedding.numpy()
+        return array
+
+    def embeddings(
+        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+    ) -> Embeddings:
+        """Embeds image files; see `training.evaluation.Embedder`."""
+        files = map_ahead(
+            lambda path: Path(path).read_bytes(),
+            paths,
+            num_threads=self.num_workers,
+            ahead=BATCHES_AHEAD * self.batch_size,
+        )
+        parts, done = [], 0
+        while batch := list(itertools.islice(files, self.batch_size)):
+            parts.append(self.embed(batch))
+            done += len(batch)
+            on_batch(done)
+        return np.concatenate(parts) if parts else self.embed([])

@@ -1,0 +1,185 @@
+"""Which records count in a search: `{"label": "x", "price": {"$lt": 5}}`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Scalar = str | float | bool
+
+# What an operator is called in SQL, and in Milvus but for equality.
+COMPARISONS = {
+    "$eq": "=",
+    "$ne": "!=",
+    "$lt": "<",
+    "$lte": "<=",
+    "$gt": ">",
+    "$gte": ">=",
+}
+OPERATORS = (*COMPARISONS, "$in")
+LABEL = "label"
+MOST_VALUES = 1000  # Of one `$in`.
+
+_GRAMMAR = (
+    'expected a JSON object such as {"label": "x", "price": {"$gte": 2, "$lt": 5}}, '
+    f"with operators {', '.join(OPERATORS)} and text, numbers, true or false as values"
+)
+_LARGEST_INTEGER = 2**63 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """One of the conditions that a record must meet.
+
+    Attributes:
+        field: `label`, or a field of the metadata.
+        operator: One of `OPERATORS`.
+        values: What it is compared with: one value, or any number for `$in`.
+    """
+
+    field: str
+    operator: str
+    values: tuple[Scalar, ...]
+
+
+def parse_filter(where: Mapping[str, Any] | None) -> tuple[Condition, ...]:
+    """Reads a filter.
+
+    A value is compared with what is of its own type: text by code points, numbers by
+    size. `$ne` is met by what does not meet `$eq`, so also by a record without the
+    field.
+
+    Args:
+        where: A JSON object; None and the empty one leave nothing out.
+
+    Returns:
+        Conditions, all of which must be met.
+
+    Raises:
+        ValueError: If it is no filter.
+    """
+    if where is None:
+        return ()
+    if not isinstance(where, Mapping):
+        raise _refused(f"received {_shown(where)}; {_GRAMMAR}")
+    conditions = []
+    for field, wanted in where.items():
+        _check_field(field)
+        operators = wanted if isinstance(wanted, Mapping) else {"$eq": wanted}
+        if not operators:
+            raise _refused(f"{field!r} has no operator; {_GRAMMAR}")
+        for operator, operand in operators.items():
+            conditions.append(_condition(field, operator, operand))
+    return tuple(conditions)
+
+
+def _refused(text: str) -> ValueError:
+    return ValueError(f"filter: {text}.")
+
+
+def is_filterable(field: str) -> bool:
+    """Returns whether a field of the metadata can be named in a filter."""
+    # SQLite's paths know no escape for these.
+    bad = any(letter in '"\\' or ord(letter) < 32 for letter in field)
+    return 0 < len(field) <= 255 and not bad and _is_unicode(field)
+
+
+def _check_field(field: Any) -> None:
+    if not isinstance(field, str) or not is_filterable(field):
+        raise _refused(
+            f"received the field {_shown(field)}; expected the label or a field of the "
+            "metadata, of 1 to 255 letters without quotes, backslashes and control "
+            "characters"
+        )
+
+
+def _condition(field: str, operator: Any, operand: Any) -> Condition:
+    if operator not in OPERATORS:
+        raise _refused(f"{field!r} has the operator {_shown(operator)}; {_GRAMMAR}")
+    if operator != "$in":
+        values: Sequence[Any] = [operand]
+    elif isinstance(operand, list | tuple) and len(operand) <= MOST_VALUES:
+        values = operand
+    else:
+        raise _refused(
+            f"{field!r} has $in with {_shown(operand)}; expected a list of at most "
+            f"{MOST_VALUES} values"
+        )
+    checked = tuple(_value(field, operator, value) for value in values)
+    return Condition(field, operator, checked)
+
+
+def _value(field: str, operator: str, value: Any) -> Scalar:
+    ordered = operator not in ("$eq", "$ne", "$in")
+    if isinstance(value, bool) and not ordered and field != LABEL:
+        return value
+    if isinstance(value, str) and _is_unicode(value):
+        return value
+    if _is_number(value) and field != LABEL:
+        return value if abs(value) <= _LARGEST_INTEGER else float(value)
+    wanted = "a label is text" if field == LABEL else _GRAMMAR
+    raise _refused(f"{field!r} has {operator} {_shown(value)}; {wanted}")
+
+
+def _is_number(value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def as_sql(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
+    """Returns conditions as SQL on the columns `label` and `metadata`.
+
+    Args:
+        conditions: Of `parse_filter`.
+
+    Returns:
+        An expression that is true or false for every record, and its parameters. All
+        that a user wrote is in the parameters.
+    """
+    terms: list[str] = []
+    parameters: list[Any] = []
+    for condition in conditions:
+        comparison = COMPARISONS.get(condition.operator, "=")
+        negated = condition.operator == "$ne"
+        alternatives = []
+        for value in condition.values:
+            compared = "=" if negated else comparison
+            term, values = _compare(condition.field, compared, value)
+            alternatives.append(f"coalesce({term}, 0)")
+            parameters += values
+        term = f"({' OR '.join(alternatives) or '0'})"
+        terms.append(f"NOT {term}" if negated else term)
+    return " AND ".join(terms) or "1", parameters
+
+
+def _compare(field: str, comparison: str, value: Scalar) -> tuple[str, list[Any]]:
+    if field == LABEL:
+        return f"label {comparison} ?", [value]
+    path = f'$."{field}"'
+    if isinstance(value, bool):
+        return "json_type(metadata, ?) = ?", [path, "true" if value else "false"]
+    types = "('text')" if isinstance(value, str) else "('integer', 'real')"
+    term = (
+        f"json_type(metadata, ?) IN {types} "
+        f"AND json_extract(metadata, ?) {comparison} ?"
+    )
+    return term, [path, path, value]

@@ -1,0 +1,63 @@
+"""A sheet of images that were searched for, with what was found."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dce_tf.index import Hit, Id
+from dce_tf.reports.figures import new_figure, save, show_picture
+from dce_tf.reports.thumbnails import Picture, read_thumbnail
+
+THUMBNAIL = 128
+SHOWN = 12  # Hits an image.
+_CAPTION = 16  # Letters.
+_QUERY, _HIT = "#444444", "#cccccc"
+
+
+def plot_hits(
+    queries: Sequence[str],
+    found: Sequence[Sequence[Hit]],
+    thumbnail: Callable[[Id], bytes | None],
+    path: Path,
+) -> None:
+    """Draws each image and what it found, the nearest first.
+
+    Args:
+        queries: Image files.
+        found: What each found; beyond `SHOWN` hits are left out.
+        thumbnail: Returns the JPEG of a record, or None.
+        path: Where to write the PNG.
+    """
+    columns = 1 + min(SHOWN, max((len(hits) for hits in found), default=0))
+    figure = new_figure(1.3 * columns + 0.2, 1.75 * len(queries))
+    grid = figure.add_gridspec(len(queries), columns)
+    for row, (query, hits) in enumerate(zip(queries, found, strict=True)):
+        tile = figure.add_subplot(grid[row, 0])
+        show_picture(tile, read_thumbnail(query, THUMBNAIL), _QUERY)
+        tile.set_title(_short(Path(query).name), fontsize=7)
+        for place, hit in enumerate(hits[:SHOWN], start=1):
+            tile = figure.add_subplot(grid[row, place])
+            show_picture(tile, _picture(thumbnail(hit.id)), _HIT)
+            name = hit.label or str(hit.id)
+            tile.set_title(f"{hit.score:.3f}\n{_short(name)}", fontsize=7)
+    with warnings.catch_warnings():
+        # A label may be in any script, and a font has not all.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        save(figure, path)
+
+
+def _picture(jpeg: bytes | None) -> Picture:
+    if jpeg is None:
+        return np.full((THUMBNAIL, THUMBNAIL, 3), 230, np.uint8)
+    return read_thumbnail(io.BytesIO(jpeg), THUMBNAIL)
+
+
+def _short(text: str) -> str:
+    # A dollar sign would begin a formula.
+    text = text if len(text) <= _CAPTION else f"…{text[1 - _CAPTION :]}"
+    return text.replace("$", r"\$")

@@ -1,0 +1,92 @@
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dce_tf.index import Collection, Record, build_collection, open_collection
+from dce_tf.index.milvus.building import build_milvus
+from dce_tf.index.milvus.terms import Address
+
+DIM = 8
+FINGERPRINT = "ab" * 32
+
+
+@dataclasses.dataclass
+class Place:
+    """Where a collection can be made and opened again."""
+
+    where: str
+    make: Callable[..., object]
+
+    def open(self, **options: object) -> Collection:
+        return open_collection(self.where, **options)
+
+
+def unit(seed: int, dim: int = DIM) -> np.ndarray:
+    vector = np.random.default_rng(seed).normal(size=dim)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def record(record_id: str | int, seed: int, **values: object) -> Record:
+    return Record(record_id, unit(seed), **values)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Place:
+    folder = tmp_path / "things"
+
+    def make(records: Sequence[Record] = (), **options: object) -> None:
+        options = {"fingerprint": FINGERPRINT, "embedding_dim": DIM, **options}
+        build_collection(folder, [records], **options)
+
+    return Place(str(folder), make)
+
+
+def milvus_place(folder: Path) -> Place:
+    address = Address(str(folder / "milvus.db"), "things")
+
+    def make(records: Sequence[Record] = (), **options: object) -> None:
+        options = {"fingerprint": FINGERPRINT, "embedding_dim": DIM, **options}
+        build_milvus(address, [records], **options)
+
+    return Place(str(address), make)
+
+
+@pytest.fixture
+def milvus(tmp_path: Path) -> Place:
+    return milvus_place(tmp_path)
+
+
+@pytest.fixture(params=["local", "milvus"])
+def place(request: pytest.FixtureRequest) -> Place:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def fresh(place: Place) -> Iterator[Collection]:
+    place.make()
+    opened = place.open()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def emptied(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place in Milvus, which takes a second to make one."""
+    place = milvus_place(tmp_path_factory.mktemp("milvus"))
+    place.make()
+    return place
+
+
+@pytest.fixture(params=["local", "emptied"])
+def collection(request: pytest.FixtureRequest) -> Iterator[Collection]:
+    place = request.getfixturevalue(request.param)
+    if request.param == "local":
+        place.make()
+    opened = place.open()
+    yield opened
+    if request.param == "emptied":
+        opened._client.delete(opened.name, filter='id != ""')
+    opened.close()

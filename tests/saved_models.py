@@ -1,0 +1,36 @@
+"""A SavedModel that is made in no time, for tests of what uses one."""
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from dce_tf import images
+
+
+class MeanColour(tf.Module):
+    """Embeds an image as its mean colour, of unit length."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.shift = tf.Variable(shift)
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+    def embed(self, image_bytes: Any) -> dict[str, Any]:
+        colours = tf.map_fn(
+            lambda data: tf.reduce_mean(
+                tf.cast(images.decode(data), tf.float32), (0, 1)
+            ),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec((3,), tf.float32),
+        )
+        return {"embedding": tf.math.l2_normalize(colours + self.shift, axis=1)}
+
+
+def write_saved_model(folder: Path, shift: float = 0.0) -> Path:
+    """Writes one version; another `shift` is another model."""
+    module = MeanColour(shift)
+    tf.saved_model.save(
+        module, str(folder), signatures={"serving_default": module.embed}
+    )
+    return folder
