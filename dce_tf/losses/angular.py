@@ -10,6 +10,7 @@ import tensorflow as tf
 from dce_tf.errors import UsageError
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import log_sum_exp, mean_where
+from dce_tf.losses.blocks import by_rows
 from dce_tf.losses.pairs import Compared, PairLoss
 from dce_tf.miners import Miner
 
@@ -38,15 +39,20 @@ class AngularLoss(PairLoss):
         self.squared_tangent = math.tan(math.radians(angle)) ** 2
 
     def combine(self, compared: Compared) -> Any:
-        num_others = tf.shape(compared.others)[0]
-        # Of anchor a, other p and other n: (a + p)ᵀn.
         among_others = tf.matmul(compared.others, compared.others, transpose_b=True)
-        sums = compared.similarity[:, tf.newaxis, :] + among_others
-        pair = compared.similarity[:, :, tf.newaxis]
-        terms = 4 * self.squared_tangent * sums - 2 * (1 + self.squared_tangent) * pair
-        negatives = tf.repeat(compared.negative, num_others, axis=0)
-        flat = tf.reshape(terms, (-1, num_others))
-        losses = tf.reshape(
-            log_sum_exp(flat, negatives, one=True), tf.shape(compared.similarity)
+        losses = by_rows(
+            self._of_pairs, (compared.similarity, compared.negative), (among_others,)
         )
         return mean_where(losses, compared.positive)
+
+    def _of_pairs(self, similarity: Any, negative: Any, among_others: Any) -> Any:
+        """Returns the loss of each anchor with each other as its positive."""
+        num_others = tf.shape(among_others)[0]
+        # Of anchor a, other p and other n: (a + p)ᵀn.
+        sums = similarity[:, tf.newaxis, :] + among_others
+        pair = similarity[:, :, tf.newaxis]
+        terms = 4 * self.squared_tangent * sums - 2 * (1 + self.squared_tangent) * pair
+        negatives = tf.repeat(negative, num_others, axis=0)
+        flat = tf.reshape(terms, (-1, num_others))
+        losses = log_sum_exp(flat, negatives, one=True)
+        return tf.reshape(losses, (-1, among_others.shape[0] or num_others))

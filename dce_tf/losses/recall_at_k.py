@@ -10,6 +10,7 @@ import tensorflow as tf
 from dce_tf.errors import UsageError
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import MetricLoss, check_positive, mean_where
+from dce_tf.losses.blocks import by_rows
 
 
 @LOSSES.register("recall_at_k")
@@ -68,11 +69,8 @@ class RecallAtKLoss(MetricLoss):
         similarity = tf.matmul(embedding, embedding, transpose_b=True)
         other = ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
         positive = tf.cast((labels[:, tf.newaxis] == labels) & other, tf.float32)
-        # [query, result, what may stand before it]
-        ahead = similarity[:, tf.newaxis, :] - similarity[:, :, tf.newaxis]
-        counts = tf.cast(other[:, tf.newaxis, :] & other, tf.float32)
-        before = tf.sigmoid(ahead / self.rank_temperature) * counts
-        rank = 1 + tf.reduce_sum(before, axis=2)
+        others = tf.cast(other, tf.float32)
+        rank = by_rows(self._ranks, (similarity, others), (others,))
         num_positives = tf.reduce_sum(positive, axis=1)
         losses = []
         for k in self.ks:
@@ -80,6 +78,14 @@ class RecallAtKLoss(MetricLoss):
             possible = tf.maximum(tf.minimum(num_positives, float(k)), 1)
             losses.append(1 - tf.reduce_sum(hits, axis=1) / possible)
         return mean_where(tf.add_n(losses) / len(losses), num_positives > 0)
+
+    def _ranks(self, similarity: Any, other: Any, others: Any) -> Any:
+        """Returns the soft rank of each result for some queries."""
+        # [query, result, what may stand before it]
+        ahead = similarity[:, tf.newaxis, :] - similarity[:, :, tf.newaxis]
+        counts = other[:, tf.newaxis, :] * others
+        before = tf.sigmoid(ahead / self.rank_temperature) * counts
+        return 1 + tf.reduce_sum(before, axis=2)
 
 
 def mix(embedding: Any, labels: Any, seed: Any = None) -> Any:

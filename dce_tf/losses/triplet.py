@@ -9,6 +9,7 @@ import tensorflow as tf
 from dce_tf.errors import UsageError
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import mean_where
+from dce_tf.losses.blocks import by_rows
 from dce_tf.losses.pairs import Compared, PairLoss
 from dce_tf.miners import Miner
 from dce_tf.miners.pairs import extreme
@@ -65,17 +66,35 @@ class TripletLoss(PairLoss):
             farthest = extreme(distances, positive, largest=True)
             nearest = extreme(distances, negative, largest=False)
             return mean_where(self._cost(farthest - nearest)[:, 0], both)
-        gaps = distances[:, :, tf.newaxis] - distances[:, tf.newaxis, :]
+        rows = (distances, compared.positive, compared.negative)
         if self.kind == "all":
-            weights = compared.positive[:, :, None] * compared.negative[:, None, :]
-            costs = self._cost(gaps)
-            return mean_where(costs, tf.where(costs > 0, weights, 0.0))
-        behind = negative[:, tf.newaxis, :] & (gaps < 0)
-        nearest = tf.reduce_max(tf.where(behind, gaps, -1e9), axis=2)
-        farthest = extreme(distances, negative, largest=True)
-        gap = tf.where(tf.reduce_any(behind, 2), nearest, distances - farthest)
+            total, weight = tf.unstack(by_rows(self._all_costs, rows), axis=1)
+            return tf.reduce_sum(total) / tf.maximum(tf.reduce_sum(weight), 1e-12)
+        gap = by_rows(_semi_hard_gaps, rows)
         there = tf.where(both[:, tf.newaxis], compared.positive, 0.0)
         return mean_where(self._cost(gap), there)
 
+    def _all_costs(self, distances: Any, positive: Any, negative: Any) -> Any:
+        """Returns the summed costs and weights of all triplets of some anchors."""
+        costs = self._cost(distances[:, :, tf.newaxis] - distances[:, tf.newaxis, :])
+        weights = positive[:, :, tf.newaxis] * negative[:, tf.newaxis, :]
+        weights = tf.where(costs > 0, weights, 0.0)
+        sums = (tf.reduce_sum(costs * weights, (1, 2)), tf.reduce_sum(weights, (1, 2)))
+        return tf.stack(sums, axis=1)
+
     def _cost(self, gap: Any) -> Any:
         return tf.nn.softplus(gap) if self.soft else tf.nn.relu(gap + self.margin)
+
+
+def _semi_hard_gaps(distances: Any, positive: Any, negative: Any) -> Any:
+    """Returns D_ap − D_an of some anchors, n the nearest negative farther than p.
+
+    Where there is none, n is the farthest negative.
+    """
+    del positive
+    negative = negative > 0
+    gaps = distances[:, :, tf.newaxis] - distances[:, tf.newaxis, :]
+    behind = negative[:, tf.newaxis, :] & (gaps < 0)
+    nearest = tf.reduce_max(tf.where(behind, gaps, -1e9), axis=2)
+    farthest = extreme(distances, negative, largest=True)
+    return tf.where(tf.reduce_any(behind, 2), nearest, distances - farthest)

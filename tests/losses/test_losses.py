@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from dce_tf.errors import UsageError
 from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.losses import LOSSES, MetricLoss, Space, build_loss, check_loss
+from dce_tf.losses import LOSSES, MetricLoss, Space, blocks, build_loss, check_loss
 from tests.losses.oracles import ORACLES
 
 LABELS = np.repeat(np.arange(4), 3).astype(np.int32)
@@ -210,3 +210,61 @@ def test_recall_at_k_with_mixup_equals_the_sum_over_images_and_mixtures() -> Non
     expected = ORACLES["recall_at_k"](both, np.tile(LABELS, 2))
     got = float(build("recall_at_k(mixup=True)")(x, LABELS, seed=SEED))
     assert got == pytest.approx(expected, rel=1e-4)
+
+
+CUBIC = (
+    "triplet(kind=all)",
+    "triplet(kind=semi_hard, soft=True)",
+    "angular",
+    "recall_at_k",
+)
+
+
+@pytest.mark.parametrize("name", CUBIC)
+def test_blocks_of_anchors_give_the_same_loss_and_gradient(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for limit in (1 << 24, 500):  # All twelve anchors, or three at a time.
+        monkeypatch.setattr(blocks, "MOST_NUMBERS", limit)
+        loss, x = build(name), tf.Variable(CASES["random"][0])
+
+        @tf.function
+        def run(loss=loss, x=x):
+            with tf.GradientTape() as tape:
+                value = loss(tf.convert_to_tensor(x), LABELS, seed=SEED)
+            return value, tape.gradient(value, x)
+
+        results.append(run())
+    (one, gradient), (other, again) = results
+    assert float(one) == pytest.approx(float(other), rel=1e-6)
+    np.testing.assert_allclose(gradient, again, rtol=1e-4, atol=1e-7)
+    assert np.any(gradient.numpy())
+
+
+@pytest.mark.parametrize("name", [*OWN, *CUBIC])
+def test_no_tensor_grows_with_the_cube_of_the_batch(name: str) -> None:
+    size = 320
+    loss = build(name)
+
+    @tf.function
+    def run(x, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = loss(x, labels, seed=SEED)
+        return tape.gradient(value, x)
+
+    graph = run.get_concrete_function(
+        tf.TensorSpec((size, 6)), tf.TensorSpec((size,), tf.int32)
+    ).graph
+    sizes = [
+        tensor.shape.num_elements() or 0
+        for operation in graph.get_operations()
+        for tensor in operation.outputs
+    ]
+    for function in graph.as_graph_def(add_shapes=True).library.function:
+        for node in function.node_def:
+            shapes = node.attr["_output_shapes"].list.shape
+            sizes += [tf.TensorShape(shape).num_elements() or 0 for shape in shapes]
+    largest = max(sizes)
+    assert largest <= blocks.MOST_NUMBERS < size**3
