@@ -1,0 +1,100 @@
+"""Everything the server answers, put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from serving.errors import ServingError
+from serving.guards import Limits, TokenGuard, error_response
+from serving.metrics import CONTENT_TYPE, Metrics
+from serving.predictor import Predictor
+from serving.rest import ModelRoutes
+
+PAGE = Path(__file__).parent / "page"
+_GZIP_FROM = 8192  # Bytes; packing less costs more than sending it.
+
+
+@dataclasses.dataclass
+class Health:
+    """Whether the server takes requests; changed when it is told to end."""
+
+    is_draining: bool = False
+
+
+def build_app(
+    predictor: Predictor,
+    metrics: Metrics,
+    limits: Limits,
+    *,
+    health: Health,
+    token: str | None = None,
+) -> Starlette:
+    """Returns the ASGI application.
+
+    Args:
+        predictor: Asks the model.
+        metrics: Told of requests.
+        limits: What a request may take.
+        health: Read by `/readyz`.
+        token: What requests must carry, if anything.
+    """
+
+    async def say_alive(_: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def say_ready(_: Request) -> Response:
+        if health.is_draining:
+            return error_response(ServingError("UNAVAILABLE", "The server is ending."))
+        if not predictor.versions.is_ready:
+            message = f"No version of {predictor.versions.name} is loaded yet."
+            return error_response(ServingError("UNAVAILABLE", message))
+        return JSONResponse({"status": "ready"})
+
+    async def show_metrics(_: Request) -> Response:
+        return Response(metrics.page(), media_type=CONTENT_TYPE)
+
+    async def show_page(_: Request) -> Response:
+        return FileResponse(PAGE / "index.html")
+
+    routes: list[BaseRoute] = [
+        Route("/", show_page),
+        Route("/healthz", say_alive),
+        Route("/readyz", say_ready),
+        Route("/monitoring/prometheus/metrics", show_metrics),
+        Route("/metrics", show_metrics),
+        Mount("/page", StaticFiles(directory=PAGE)),
+        Route("/v1/{rest:path}", ModelRoutes(predictor, metrics, limits)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(TokenGuard, token=token),
+            Middleware(GZipMiddleware, minimum_size=_GZIP_FROM, compresslevel=1),
+        ],
+        exception_handlers={HTTPException: _refuse, Exception: _fail},
+    )
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    """Answers what no route takes."""
+    refusal = cast(HTTPException, error)
+    code = "NOT_FOUND" if refusal.status_code == 404 else "INVALID_ARGUMENT"
+    return error_response(ServingError(code, refusal.detail, http=refusal.status_code))
+
+
+async def _fail(_: Request, __: Exception) -> Response:
+    """Answers what nobody foresaw; Starlette then logs it."""
+    return error_response(
+        ServingError("INTERNAL", "The server failed; its log has why.")
+    )

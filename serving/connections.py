@@ -1,0 +1,81 @@
+"""A connection that does not wait forever, and says in JSON what it does not take."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from serving.errors import error_body
+
+_Base: Any = AutoHTTPProtocol
+_HEADER_SECONDS = 10.0
+_HEADER_BYTES = 64 * 1024
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+}
+
+
+class PatientProtocol(_Base):
+    """uvicorn's protocol, which itself waits for ever for the rest of a header."""
+
+    header_seconds = _HEADER_SECONDS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._header_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Starts to wait for a request."""
+        super().connection_made(transport)
+        self._wait_for_header()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came, and waits on if it is no whole header yet."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > _HEADER_BYTES:
+            self._refuse(431, f"The header is longer than {_HEADER_BYTES} bytes.")
+        elif self._deadline is None:
+            self._wait_for_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stops waiting."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP."""
+        self._refuse(400, msg)
+
+    def _wait_for_header(self) -> None:
+        message = f"No request came within {self.header_seconds:g} seconds."
+        self._deadline = self.loop.call_later(
+            self.header_seconds, self._refuse, 408, message
+        )
+
+    def _stop_waiting(self) -> None:
+        self._header_bytes = 0
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self, status: int, message: str) -> None:
+        if self.transport.is_closing():
+            return
+        body = error_body(message)
+        self.transport.write(
+            f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
+            "content-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n".encode()
+            + body
+        )
+        self.transport.close()

@@ -1,0 +1,170 @@
+"""Who may ask, and how much: token, size and patience."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hmac
+import urllib.parse
+import zlib
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.errors import ServingError, error_body, invalid
+
+OPEN_PATHS = ("/", "/healthz", "/readyz")
+OPEN_FOLDER = "/page/"  # The page holds no secrets; what it asks for has a token.
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a request may take.
+
+    Attributes:
+        body_bytes: Size of its body, unpacked.
+        body_seconds: Until its body is here.
+        answer_seconds: From then until its answer.
+    """
+
+    body_bytes: int = 64 * 2**20
+    body_seconds: float = 30.0
+    answer_seconds: float = 30.0
+
+
+def error_response(error: ServingError) -> Response:
+    """Returns the answer to a request that failed."""
+    headers = {}
+    if error.code == "UNAVAILABLE":
+        headers["Retry-After"] = "1"
+    if error.http == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.http in (401, 408, 413):
+        headers["Connection"] = "close"  # What else comes of the body is not read.
+    return Response(
+        error_body(error.message), error.http, headers, media_type="application/json"
+    )
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """Reads the body of a request, and unpacks it if it is gzip.
+
+    Raises:
+        ServingError: If it is too large, too slow, or not what its header says.
+    """
+    try:
+        body = await asyncio.wait_for(_collect(request, limits), limits.body_seconds)
+    except TimeoutError:
+        raise ServingError(
+            "DEADLINE_EXCEEDED",
+            f"The request was not here within {limits.body_seconds:g} seconds.",
+            http=408,
+        ) from None
+    except ClientDisconnect:
+        raise ServingError("CANCELLED", "The client went away.") from None
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("gzip", "x-gzip"):
+        return await run_in_threadpool(unpack, body, limits.body_bytes)
+    if encoding != "identity":
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            f"Content-Encoding {encoding} is not known here. Send gzip, or plain JSON.",
+            http=415,
+        )
+    return body
+
+
+async def _collect(request: Request, limits: Limits) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= limits.body_bytes:
+            chunks.append(chunk)
+        elif size > 2 * limits.body_bytes:
+            break  # Until here it is read to its end: many clients only then listen.
+    if size > limits.body_bytes:
+        raise _too_large(limits.body_bytes)
+    return b"".join(chunks)
+
+
+def unpack(body: bytes, most: int) -> bytes:
+    """Unpacks gzip, of one or several members.
+
+    Args:
+        body: What came.
+        most: Bytes it may become.
+
+    Raises:
+        ServingError: If it becomes more, or is none.
+    """
+    unpacked = bytearray()
+    while body:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            unpacked += member.decompress(body, most + 1 - len(unpacked))
+        except zlib.error:
+            raise invalid(
+                "The body is not gzip, as its Content-Encoding says."
+            ) from None
+        if len(unpacked) > most:
+            raise _too_large(most)
+        if not member.eof:
+            raise invalid("The body is gzip that was cut short.")
+        body = member.unused_data
+    return bytes(unpacked)
+
+
+def _too_large(most: int) -> ServingError:
+    return ServingError(
+        "INVALID_ARGUMENT",
+        f"The body of the request is larger than {most:,} bytes. Send fewer or smaller "
+        "images at once.",
+        http=413,
+    )
+
+
+def check_origin(request: Request) -> None:
+    """Refuses what a page of another site asks a visitor's browser to change.
+
+    Raises:
+        ServingError: If the request says that it comes from such a page.
+    """
+    origin = request.headers.get("origin")
+    if origin and urllib.parse.urlsplit(origin).netloc != request.headers.get("host"):
+        raise ServingError(
+            "PERMISSION_DENIED", f"Pages of {origin} may not change what is here."
+        )
+
+
+class TokenGuard:
+    """Lets in only who has the token.
+
+    Args:
+        app: What is behind it.
+        token: The secret; without one everybody is let in.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._expected = None if token is None else f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, or refuses it."""
+        if scope["type"] != "http" or self._lets_in(scope):
+            await self._app(scope, receive, send)
+            return
+        error = ServingError(
+            "UNAUTHENTICATED", "The request has no valid token: Authorization: Bearer …"
+        )
+        await error_response(error)(scope, receive, send)
+
+    def _lets_in(self, scope: Scope) -> bool:
+        path = scope["path"]
+        if self._expected is None or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return True
+        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        return hmac.compare_digest(given, self._expected)

@@ -1,0 +1,88 @@
+"""One version of a model, loaded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving.signatures import Arrays, Signature, read_signatures
+
+MODEL_FILE = "saved_model.pb"
+DEFAULT_SIGNATURE = "serving_default"
+_WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
+_MOST_WARMUPS = 1000
+
+
+class Servable:
+    """A SavedModel that answers.
+
+    Args:
+        version: Its number.
+        folder: Where it lies. It answers the warm-up requests there before this
+            returns.
+
+    Raises:
+        Exception: Whatever TensorFlow raises for what it cannot load, or cannot answer.
+    """
+
+    def __init__(self, version: int, folder: Path) -> None:
+        self.version = version
+        self.folder = folder
+        self.definitions = _read_definitions(folder / MODEL_FILE)
+        self.signatures = read_signatures(self.definitions)
+        self._model = tf.saved_model.load(str(folder))
+        for name, inputs in _read_warmups(folder / _WARMUP_FILE):
+            self.run(name, inputs)
+
+    def signature(self, name: str) -> Signature | None:
+        """Returns the signature a request names; the default one for no name."""
+        return self.signatures.get(name or DEFAULT_SIGNATURE)
+
+    def run(self, name: str, inputs: Arrays) -> Arrays:
+        """Calls a signature.
+
+        Args:
+            name: Which; as in `signatures`.
+            inputs: All it takes, checked.
+
+        Returns:
+            What it gives, by name.
+        """
+        types = self.signatures[name].inputs
+        tensors = {
+            key: tf.constant(value, types[key].dtype) for key, value in inputs.items()
+        }
+        outputs = self._model.signatures[name](**tensors)
+        return {key: np.asarray(value.numpy()) for key, value in outputs.items()}
+
+
+def _read_definitions(path: Path) -> Mapping[str, Any]:
+    """Returns the `SignatureDef`s of a SavedModel, those for its own use too."""
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for graph in model.meta_graphs:
+        if "serve" in graph.meta_info_def.tags:
+            return dict(graph.signature_def)
+    raise ValueError(f"{path} holds no graph with the tag 'serve'.")
+
+
+def _read_warmups(path: Path) -> Iterator[tuple[str, Arrays]]:
+    """Yields the requests to `predict` that a model wants to be asked first."""
+    if not path.is_file():
+        return
+    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    for record in itertools.islice(records, _MOST_WARMUPS):
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        if log.HasField("predict_log"):
+            request = log.predict_log.request
+            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            yield (
+                name,
+                {key: tf.make_ndarray(value) for key, value in request.inputs.items()},
+            )

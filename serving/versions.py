@@ -1,0 +1,218 @@
+"""Which versions of the model are served, and how new ones take their place."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from serving.errors import ServingError, from_tensorflow, invalid
+from serving.servable import MODEL_FILE, Servable
+
+_LOG = logging.getLogger(__name__)
+
+Find = Callable[[], Mapping[int, Path]]
+
+
+def versions_in(folder: Path) -> Mapping[int, Path]:
+    """Returns the SavedModels of a folder whose names are numbers, by number."""
+    return {
+        int(path.name): path
+        for path in folder.iterdir()
+        if path.name.isascii()
+        and path.name.isdecimal()
+        and (path / MODEL_FILE).is_file()
+    }
+
+
+@dataclasses.dataclass
+class VersionStatus:
+    """How a version stands.
+
+    Attributes:
+        version: Its number.
+        state: `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
+        failure: What went wrong, or None.
+        stamp: When its file was written, in nanoseconds.
+    """
+
+    version: int
+    state: str
+    stamp: int
+    failure: ServingError | None = None
+
+
+class Versions:
+    """The versions of one model: loads new ones beside the old, then lets those go.
+
+    A request keeps the version it began with until it is answered; an old version is
+    unloaded when nobody holds it any more.
+
+    Args:
+        name: What requests call the model.
+        find: Says which versions there are, and where.
+        wanted: The ones to serve; none for the newest alone.
+        labels: Versions by name.
+        pin: Gives old versions that must stay a key; of each key the newest does.
+        load: Makes a servable.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        find: Find,
+        *,
+        wanted: Iterable[int] = (),
+        labels: Mapping[str, int] | None = None,
+        pin: Callable[[Servable], Hashable | None] = lambda _: None,
+        load: Callable[[int, Path], Servable] = Servable,
+    ) -> None:
+        self.name = name
+        self._find = find
+        self._wanted = frozenset(wanted)
+        self._labels = dict(labels or {})
+        self._pin = pin
+        self._load_servable = load
+        # Replaced, never changed, so that requests read it without a lock.
+        self._serving: dict[int, Servable] = {}
+        self._statuses: dict[int, VersionStatus] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether some version answers."""
+        return bool(self._serving)
+
+    def available(self) -> list[Servable]:
+        """Returns the versions that answer, the newest first."""
+        return [servable for _, servable in sorted(self._serving.items(), reverse=True)]
+
+    def servable(
+        self, name: str, version: int | None = None, label: str | None = None
+    ) -> Servable:
+        """Returns the version a request asks for; by default the newest.
+
+        Raises:
+            ServingError: If there is none.
+        """
+        if label is not None:
+            if name != self.name or label not in self._labels:
+                raise invalid(f"Unrecognized servable version label: {label}")
+            version = self._labels[label]
+        serving = self._serving if name == self.name else {}
+        if version is None and serving:
+            return serving[max(serving)]
+        if version in serving:
+            return serving[version]
+        asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        raise ServingError("NOT_FOUND", f"Servable not found for request: {asked}")
+
+    def statuses(self, name: str, version: int | None = None) -> list[VersionStatus]:
+        """Returns how one version stands, or all that were ever seen, newest first.
+
+        Raises:
+            ServingError: If it was never seen.
+        """
+        known = dict(self._statuses) if name == self.name else {}
+        if version is not None:
+            if version not in known:
+                raise ServingError(
+                    "NOT_FOUND", f"Could not find version {version} of model {name}"
+                )
+            return [known[version]]
+        if not known:
+            raise ServingError(
+                "NOT_FOUND", f"Could not find any versions of model {name}"
+            )
+        return [known[number] for number in sorted(known, reverse=True)]
+
+    def poll(self) -> None:
+        """Loads what is new and lets go what is old; not from two threads at once."""
+        found = self._find()
+        aspired = self._wanted & found.keys() if self._wanted else set(found)
+        if aspired and not self._wanted:
+            aspired = {max(aspired)}
+        for version in sorted(aspired - self._serving.keys()):
+            self._load(version, found[version])
+        if aspired & self._serving.keys():
+            self._retire(self._serving.keys() - aspired - self._pinned())
+
+    def watch(self, seconds: float) -> None:
+        """Starts a thread that polls now and ever again."""
+        self._thread = threading.Thread(
+            target=self._watch, args=(seconds,), name="versions", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops watching."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _watch(self, seconds: float) -> None:
+        while True:
+            try:
+                self.poll()
+            except OSError as error:
+                _LOG.warning("Cannot look for versions, and will try again: %s", error)
+            if self._stopped.wait(seconds):
+                return
+
+    def _load(self, version: int, path: Path) -> None:
+        stamp = (path / MODEL_FILE).stat().st_mtime_ns
+        before = self._statuses.get(version)
+        if before and before.failure and before.stamp == stamp:
+            return
+        status = VersionStatus(version, "LOADING", stamp)
+        self._statuses[version] = status
+        try:
+            servable = self._load_servable(version, path)
+        except tf.errors.OpError as error:
+            self._fail(status, from_tensorflow(error))
+        except Exception as error:  # The others must go on being served.
+            message = f"{type(error).__name__}: {error}"
+            self._fail(status, ServingError("FAILED_PRECONDITION", message))
+        else:
+            end = weakref.finalize(servable, setattr, status, "state", "END")
+            end.atexit = False
+            status.state = "AVAILABLE"
+            self._serving = {**self._serving, version: servable}
+            _LOG.info("Version %d of %s is available.", version, self.name)
+
+    def _fail(self, status: VersionStatus, failure: ServingError) -> None:
+        status.state, status.failure = "END", failure
+        _LOG.error(
+            "Version %d of %s cannot be loaded: %s",
+            status.version,
+            self.name,
+            failure.message,
+        )
+
+    def _pinned(self) -> set[int]:
+        newest: dict[Hashable, int] = {}
+        for servable in self.available():
+            key = self._pin(servable)
+            if key is not None:
+                newest.setdefault(key, servable.version)
+        return set(newest.values())
+
+    def _retire(self, versions: set[int]) -> None:
+        if not versions:
+            return
+        for version in versions:
+            self._statuses[version].state = "UNLOADING"
+            _LOG.info("Version %d of %s is let go.", version, self.name)
+        self._serving = {
+            version: servable
+            for version, servable in self._serving.items()
+            if version not in versions
+        }
+        gc.collect()  # What a model is made of refers to itself.
