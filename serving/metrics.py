@@ -23,13 +23,9 @@ _SIZES = _exponential(1, 2, 15)
 
 
 class Metrics:
-    """Counts and times requests and batches.
+    """Counts and times requests and batches."""
 
-    Args:
-        queued: Says how many examples wait.
-    """
-
-    def __init__(self, queued: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self) -> None:
         without_created: Any = prometheus_client.disable_created_metrics
         without_created()
         registry = self._registry = CollectorRegistry()
@@ -66,10 +62,13 @@ class Metrics:
             buckets=_SIZES,
             registry=registry,
         )
-        waiting = Gauge(
+        self._waiting = Gauge(
             "dce_tf:queued_examples", "Examples that wait.", registry=registry
         )
-        waiting.set_function(queued)
+
+    def watch_queue(self, queued: Callable[[], int]) -> None:
+        """Asks this, from now on, how many examples wait."""
+        self._waiting.set_function(queued)
 
     def record_request(
         self, model: str, api: str, entrypoint: str, status: str, seconds: float

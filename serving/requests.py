@@ -93,6 +93,11 @@ def refuse_examples(
         servable = versions.servable(path.name, path.version, path.label)
     except ServingError as error:
         return error
+    return refuse_signature(action, servable, name)
+
+
+def refuse_signature(action: str, servable: Servable, name: str) -> ServingError:
+    """Returns why a signature cannot be called by `classify` or `regress`."""
     signature = servable.signature(name)
     if signature is None:
         return invalid(f"No signature was found with the name: {name}")

@@ -87,7 +87,7 @@ def _plain(name: str, array: Array) -> Any:
     if array.dtype.name == "bfloat16":
         return array.astype(np.float32)
     if array.dtype.kind in "biuf":
-        return np.ascontiguousarray(array).reshape(array.shape)
+        return np.ascontiguousarray(array) if array.ndim else array[()]
     raise invalid(f"Failed to write JSON value for tensor type: {array.dtype.name}")
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+from dce_tf.export.fingerprint import fingerprint
 from serving.signatures import Arrays, Signature, read_signatures
 
 MODEL_FILE = "saved_model.pb"
@@ -37,6 +38,7 @@ class Servable:
         self.folder = folder
         self.definitions = _read_definitions(folder / MODEL_FILE)
         self.signatures = read_signatures(self.definitions)
+        self.fingerprint = fingerprint(folder)
         self._model = tf.saved_model.load(str(folder))
         for name, inputs in _read_warmups(folder / _WARMUP_FILE):
             self.run(name, inputs)

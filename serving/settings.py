@@ -31,8 +31,7 @@ class Settings:
         max_image_pixels: Pixels an image may have.
         limits: What a request may take.
         token: What requests must carry.
-        tls_cert: File of the certificate, for https.
-        tls_key: File of its key.
+        tls: Files of certificate and key, for https and gRPC over TLS.
         lame_duck_seconds: How long requests are still taken after SIGTERM, when
             `/readyz` already says no.
         drain_seconds: How long those then under way may take.
@@ -56,8 +55,7 @@ class Settings:
     max_image_pixels: int = 50_000_000
     limits: Limits = dataclasses.field(default_factory=Limits)
     token: str | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
+    tls: tuple[Path, Path] | None = None
     lame_duck_seconds: float = 1.0
     drain_seconds: float = 30.0
     access_log: bool = False

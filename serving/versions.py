@@ -94,6 +94,10 @@ class Versions:
         """Returns the versions that answer, the newest first."""
         return [servable for _, servable in sorted(self._serving.items(), reverse=True)]
 
+    def known(self) -> list[VersionStatus]:
+        """Returns how all versions stand that were ever seen, the newest first."""
+        return [status for _, status in sorted(self._statuses.items(), reverse=True)]
+
     def servable(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> Servable:
@@ -120,18 +124,12 @@ class Versions:
         Raises:
             ServingError: If it was never seen.
         """
-        known = dict(self._statuses) if name == self.name else {}
-        if version is not None:
-            if version not in known:
-                raise ServingError(
-                    "NOT_FOUND", f"Could not find version {version} of model {name}"
-                )
-            return [known[version]]
-        if not known:
-            raise ServingError(
-                "NOT_FOUND", f"Could not find any versions of model {name}"
-            )
-        return [known[number] for number in sorted(known, reverse=True)]
+        known = self.known() if name == self.name else []
+        found = [each for each in known if version in (None, each.version)]
+        if not found:
+            which = "any versions" if version is None else f"version {version}"
+            raise ServingError("NOT_FOUND", f"Could not find {which} of model {name}")
+        return found
 
     def poll(self) -> None:
         """Loads what is new and lets go what is old; not from two threads at once."""

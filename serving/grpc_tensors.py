@@ -1,0 +1,72 @@
+"""Tensors of gRPC calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.errors import invalid
+from serving.signatures import Array, Arrays, Signature, TensorSpec
+
+
+def read_inputs(protos: Mapping[str, Any], signature: Signature, most: int) -> Arrays:
+    """Reads the inputs of a call.
+
+    Args:
+        protos: `TensorProto`s by name.
+        signature: What is called.
+        most: Bytes a tensor may have.
+
+    Raises:
+        ServingError: If one is missing, unknown, of another type, or damaged.
+    """
+    given, taken = set(protos), set(signature.inputs)
+    if given != taken:
+        extra, missing = (
+            ",".join(sorted(each)) for each in (given - taken, taken - given)
+        )
+        raise invalid(
+            f"input size does not match signature: {len(given)}!={len(taken)} "
+            f"len({{{','.join(sorted(given))}}}) != "
+            f"len({{{','.join(sorted(taken))}}}). "
+            f"Sent extra: {{{extra}}}. Missing but required: {{{missing}}}."
+        )
+    return {
+        name: _read_tensor(name, protos[name], spec, most)
+        for name, spec in signature.inputs.items()
+    }
+
+
+def _read_tensor(name: str, proto: Any, spec: TensorSpec, most: int) -> Array:
+    if proto.dtype != spec.dtype.as_datatype_enum:
+        given = tf.dtypes.as_dtype(proto.dtype).name if proto.dtype else "nothing"
+        raise invalid(f"Expects {name} to be {spec.dtype.name} but {given} is provided")
+    sizes = [dim.size for dim in proto.tensor_shape.dim]
+    # A tensor of one value repeated is short as a message, but not as an array.
+    if min(sizes, default=0) < 0 or math.prod(sizes) * 8 > most:
+        raise invalid(f"tensor parsing error: {name}")
+    try:
+        return np.asarray(tf.make_ndarray(proto))
+    except (TypeError, ValueError):
+        raise invalid(f"tensor parsing error: {name}") from None
+
+
+def wanted_outputs(names: Sequence[str], signature: Signature) -> list[str]:
+    """Returns the outputs a call asks for; all if it names none.
+
+    Raises:
+        ServingError: If one is unknown, or named twice.
+    """
+    for name in names:
+        if name not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {name} Outputs expected "
+                f"to be in the set {{{','.join(signature.outputs)}}}."
+            )
+        if list(names).count(name) > 1:
+            raise invalid(f"duplicate output tensor alias: {name}")
+    return list(names) or list(signature.outputs)

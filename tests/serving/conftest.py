@@ -1,0 +1,319 @@
+import asyncio
+import base64
+import concurrent.futures
+import functools
+import io
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tensorflow as tf
+import uvicorn
+from PIL import Image
+
+from dce_tf import images
+from dce_tf.export.warmup import write_warmup
+from serving.app import Health, build_app
+from serving.batching import Batcher
+from serving.connections import PatientProtocol
+from serving.guards import Limits
+from serving.lifetime import GracefulServer
+from serving.metrics import Metrics
+from serving.predictor import Predictor
+from serving.servable import Servable
+from serving.versions import Versions, versions_in
+
+SIZE = 8
+DIM = 6
+
+
+class Tiny(tf.Module):
+    """The signatures of the contract, and some that make other tensors."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = tf.Variable(float(version))
+
+    def embed_images(self, images: Any) -> Any:
+        colours = tf.reduce_mean(images, [1, 2])
+        corners = images[:, 0, 0]
+        return {"embedding": tf.math.l2_normalize(tf.concat([colours, corners], 1), 1)}
+
+    def embed_bytes(self, image_bytes: Any) -> Any:
+        return self.embed_images(
+            tf.map_fn(
+                lambda data: images.evaluation_image(images.decode(data), SIZE),
+                image_bytes,
+                fn_output_signature=tf.TensorSpec((SIZE, SIZE, 3), tf.float32),
+            )
+        )
+
+    def echo(self, x: Any) -> Any:
+        return {"y": x + 0.0 * self.version, "version": x * 0 + self.version}
+
+    def alike(self, x: Any) -> Any:
+        return {"y": x}
+
+    def mixed(self, count: Any, flag: Any, word: Any) -> Any:
+        return {
+            "count": count * 2,
+            "flag": tf.logical_not(flag),
+            "word": tf.strings.upper(word),
+            "word_bytes": word,
+        }
+
+    def total(self, x: Any) -> Any:
+        return {"total": tf.reduce_sum(x)}
+
+    def signatures(self) -> dict[str, Any]:
+        def concrete(function: Any, **types: Any) -> Any:
+            return tf.function(function).get_concrete_function(
+                **{n: tf.TensorSpec(*spec, name=n) for n, spec in types.items()}
+            )
+
+        batch = (None,)
+        return {
+            "serving_default": concrete(
+                self.embed_bytes, image_bytes=(batch, tf.string)
+            ),
+            "serve_tensor": concrete(
+                self.embed_images, images=((None, SIZE, SIZE, 3), tf.float32)
+            ),
+            "echo": concrete(self.echo, x=(batch, tf.float32)),
+            "alike": concrete(self.alike, x=((None, None), tf.float32)),
+            "mixed": concrete(
+                self.mixed,
+                count=((None, 2), tf.int32),
+                flag=(batch, tf.bool),
+                word=(batch, tf.string),
+            ),
+            "total": concrete(self.total, x=(batch, tf.float64)),
+        }
+
+
+@pytest.fixture(scope="session")
+def tiny_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds versions 1 and 2 of a tiny model; copied, never served from."""
+    folder = tmp_path_factory.mktemp("tiny")
+    for version in (1, 2):
+        model = Tiny(version)
+        path = folder / str(version)
+        tf.saved_model.save(model, str(path), signatures=model.signatures())
+        (path / "assets.extra").mkdir()
+        write_warmup(path / "assets.extra", SIZE)
+    return folder
+
+
+@pytest.fixture
+def model_folder(tiny_versions: Path, tmp_path: Path) -> Path:
+    """Holds version 1; `publish` adds others."""
+    folder = tmp_path / "model"
+    publish(tiny_versions, folder, 1)
+    return folder
+
+
+def publish(source: Path, folder: Path, version: int) -> None:
+    folder.mkdir(exist_ok=True)
+    hidden = folder / ".copying"
+    shutil.copytree(source / str(version), hidden)
+    hidden.rename(folder / str(version))
+
+
+def picture(
+    kind: str = "PNG", size: tuple[int, int] = (12, 10), seed: int = 0
+) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (*size, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def b64(data: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(data).decode()}
+
+
+class GatedServable(Servable):
+    """A model that waits until it is let go on."""
+
+    def __init__(self, version: int, folder: Path) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.running = threading.Semaphore(0)
+        super().__init__(version, folder)
+
+    def run(self, name: str, inputs: Any) -> Any:
+        self.running.release()
+        assert self.gate.wait(20)
+        return super().run(name, inputs)
+
+
+class Client:
+    """Requests to an application in an event loop of its own."""
+
+    def __init__(self, app: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://test")
+
+    def begin(
+        self, method: str, url: str, **options: Any
+    ) -> concurrent.futures.Future[httpx.Response]:
+        request = self._client.request(method, url, **options)
+        return asyncio.run_coroutine_threadsafe(request, self._loop)
+
+    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
+        return self.begin(method, url, **options).result(30)
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Any) -> httpx.Response:
+        return self.request("POST", url, **options)
+
+    def predict(self, body: Any = None, path: str = "", **options: Any) -> Any:
+        if body is not None:
+            options["json"] = body
+        return self.post(f"/v1/models/embedder{path}:predict", **options)
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Served:
+    """A server without a network, and what it is made of."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        token: str | None = None,
+        max_image_pixels: int = 10_000,
+        load: Callable[[int, Path], Servable] = Servable,
+        versions: dict[str, Any] | None = None,
+        **batching: Any,
+    ) -> None:
+        find = functools.partial(versions_in, folder)
+        self.versions = Versions("embedder", find, load=load, **(versions or {}))
+        self.versions.poll()
+        self.metrics = Metrics()
+        self.batcher = Batcher(observe=self.metrics.record_batch, **batching)
+        self.predictor = Predictor(
+            self.versions,
+            self.batcher,
+            self.metrics,
+            max_batch_size=batching.get("max_batch_size", 32),
+            max_image_pixels=max_image_pixels,
+        )
+        self.limits = limits or Limits()
+        self.health = Health()
+        self.app = build_app(
+            self.predictor,
+            self.metrics,
+            self.limits,
+            health=self.health,
+            token=token,
+        )
+        self.client = Client(self.app)
+
+    def servable(self) -> Any:
+        return self.versions.available()[0]
+
+    def close(self) -> None:
+        self.client.close()
+        self.batcher.close()
+        self.versions.close()
+
+
+@pytest.fixture
+def serve(model_folder: Path) -> Iterator[Callable[..., Served]]:
+    """Makes servers of version 1."""
+    running = []
+
+    def start(**options: Any) -> Served:
+        running.append(Served(model_folder, **options))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.close()
+
+
+class Live:
+    """A server at a port of this machine, in threads of this process."""
+
+    def __init__(
+        self, served: Served, *, drain_seconds: float = 5.0, **options: Any
+    ) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            served.app,
+            http=PatientProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=drain_seconds,
+            **options,
+        )
+        self.server = GracefulServer(config, served.health, lame_duck_seconds=0.3)
+        self.thread = threading.Thread(target=self.server.run, args=([listener],))
+        self.thread.start()
+
+    def say(self, *parts: bytes, patience: float = 10.0) -> bytes:
+        """Sends bytes over a connection of their own, and returns all that comes."""
+        with socket.create_connection(("127.0.0.1", self.port), patience) as spoken:
+            for part in parts:
+                spoken.sendall(part)
+            received = b""
+            while chunk := spoken.recv(65536):
+                received += chunk
+            return received
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        self.server.handle_exit(number, None)
+
+    def close(self) -> None:
+        self.end(signal.SIGINT)
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def live() -> Iterator[Callable[..., Live]]:
+    """Puts servers at ports."""
+    running = []
+
+    def start(served: Served, **options: Any) -> Live:
+        running.append(Live(served, **options))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def served(tiny_versions: Path) -> Iterator[Served]:
+    """A server of versions 1 and 2 that tests only ask."""
+    labels = {"stable": 1, "canary": 2, "lost": 9}
+    served = Served(tiny_versions, versions={"wanted": (1, 2), "labels": labels})
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="session")
+def client(served: Served) -> Client:
+    return served.client

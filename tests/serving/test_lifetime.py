@@ -1,0 +1,179 @@
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving.connections import PatientProtocol
+from tests.serving.conftest import GatedServable, Live, Served, b64, picture
+
+BODY = json.dumps({"signature_name": "echo", "instances": [1.0]}).encode()
+REQUEST = (
+    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(BODY)
+)
+
+
+def answered(raw: bytes) -> tuple[int, dict[str, str]]:
+    """Returns status and JSON of one answer."""
+    header, _, body = raw.partition(b"\r\n\r\n")
+    return int(header.split()[1]), json.loads(body)
+
+
+def test_a_request_over_the_network_is_answered(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    status, answer = answered(live(serve()).say(REQUEST, BODY))
+    assert status == 200
+    assert answer == {"predictions": [{"version": 1.0, "y": 1.0}]}
+
+
+def test_requests_under_way_are_answered_before_the_end(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    served = serve(load=GatedServable)
+    running = live(served)
+    servable = served.servable()
+    while servable.running.acquire(blocking=False):
+        pass  # Warm-up requests.
+    servable.gate.clear()
+    url = f"http://127.0.0.1:{running.port}"
+    answers: list[httpx.Response] = []
+    with httpx.Client(base_url=url) as client:
+        assert client.get("/readyz").status_code == 200
+
+        def ask() -> None:
+            answers.append(client.post("/v1/models/embedder:predict", content=BODY))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert servable.running.acquire(timeout=10)
+        running.end()
+        assert httpx.get(f"{url}/readyz").status_code == 503
+        time.sleep(0.6)  # Now it takes no connection any more.
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/readyz")
+        assert running.thread.is_alive()
+        servable.gate.set()
+        asking.join(10)
+    assert answers[0].json() == {"predictions": [{"version": 1.0, "y": 1.0}]}
+    running.thread.join(10)
+    assert not running.thread.is_alive()
+
+
+def test_the_end_does_not_wait_longer_than_it_may(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    served = serve(load=GatedServable)
+    running = live(served, drain_seconds=0.3)
+    gate = served.servable().gate
+    gate.clear()
+    asking = threading.Thread(target=running.say, args=(REQUEST, BODY))
+    asking.start()
+    while not served.batcher.queued and not running.server.server_state.tasks:
+        time.sleep(0.01)
+    running.end()
+    running.thread.join(10)
+    assert not running.thread.is_alive()
+    gate.set()
+    asking.join(10)
+
+
+def test_ctrl_c_leaves_out_the_wait_for_others(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    running = live(serve())
+    assert running.say(REQUEST, BODY)
+    running.server._lame_duck_seconds = 60
+    running.close()
+
+
+def test_what_is_no_http_is_refused(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    running = live(serve())
+    for garbage in (
+        b"\0\1\2\3\r\n\r\n",
+        b"NONSENSE\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ):
+        status, answer = answered(running.say(garbage))
+        assert status == 400
+        assert answer == {"error": "Invalid HTTP request received."}
+    assert answered(running.say(REQUEST, BODY))[0] == 200
+
+
+def test_a_header_that_does_not_end_is_given_up(
+    serve: Callable[..., Served],
+    live: Callable[..., Live],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "header_seconds", 0.3)
+    running = live(serve(), timeout_keep_alive=1)
+    for start in ((), (b"POST /v1/mod",), (REQUEST[:60],)):
+        status, answer = answered(running.say(*start))
+        assert status == 408
+        assert answer == {"error": "No request came within 0.3 seconds."}
+    keep = REQUEST.replace(b"Connection: close\r\n", b"") + BODY
+    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+        spoken.sendall(keep)
+        assert spoken.recv(65536).startswith(b"HTTP/1.1 200 ")
+        spoken.sendall(REQUEST[:60])
+        assert spoken.recv(65536).startswith(b"HTTP/1.1 408 ")
+        assert spoken.recv(65536) == b""
+
+
+def test_a_header_without_end_is_refused(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    running = live(serve())
+    line = b"X-Filler: " + b"x" * 1000 + b"\r\n"
+    raw = running.say(b"GET / HTTP/1.1\r\n" + line * 80)
+    assert int(raw.split()[1]) in (400, 431)
+    assert answered(running.say(REQUEST, BODY))[0] == 200
+
+
+def test_a_client_that_leaves_in_the_middle_does_no_harm(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    running = live(serve())
+    for length in (10, len(REQUEST) - 1, len(REQUEST), len(REQUEST) + 5):
+        with socket.create_connection(("127.0.0.1", running.port)) as left:
+            left.sendall((REQUEST + BODY)[:length])
+    assert answered(running.say(REQUEST, BODY))[0] == 200
+    deadline = time.monotonic() + 5
+    while running.server.server_state.connections or running.server.server_state.tasks:
+        assert time.monotonic() < deadline, "a connection was left behind"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
+
+
+def test_https(
+    serve: Callable[..., Served],
+    live: Callable[..., Live],
+    certificate: tuple[Path, Path],
+) -> None:
+    cert, key = certificate
+    running = live(serve(), ssl_certfile=cert, ssl_keyfile=key)
+    context = ssl.create_default_context(cafile=str(cert))
+    url = f"https://127.0.0.1:{running.port}/v1/models/embedder:predict"
+    body = {"instances": [b64(picture())]}
+    assert httpx.post(url, json=body, verify=context).status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.post(url, json=body)
