@@ -7,7 +7,7 @@ import gc
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -59,7 +59,7 @@ class Versions:
         find: Says which versions there are, and where.
         wanted: The ones to serve; none for the newest alone.
         labels: Versions by name.
-        pin: Gives old versions that must stay a key; of each key the newest does.
+        needed: Says which of those there are must be served besides.
         load: Makes a servable.
     """
 
@@ -70,14 +70,14 @@ class Versions:
         *,
         wanted: Iterable[int] = (),
         labels: Mapping[str, int] | None = None,
-        pin: Callable[[Servable], Hashable | None] = lambda _: None,
+        needed: Callable[[Mapping[int, Path]], set[int]] = lambda _: set(),
         load: Callable[[int, Path], Servable] = Servable,
     ) -> None:
         self.name = name
         self._find = find
         self._wanted = frozenset(wanted)
         self._labels = dict(labels or {})
-        self._pin = pin
+        self._needed = needed
         self._load_servable = load
         # Replaced, never changed, so that requests read it without a lock.
         self._serving: dict[int, Servable] = {}
@@ -134,13 +134,14 @@ class Versions:
     def poll(self) -> None:
         """Loads what is new and lets go what is old; not from two threads at once."""
         found = self._find()
-        aspired = self._wanted & found.keys() if self._wanted else set(found)
-        if aspired and not self._wanted:
-            aspired = {max(aspired)}
-        for version in sorted(aspired - self._serving.keys()):
+        chosen = (
+            self._wanted & found.keys() if self._wanted else {max(found, default=0)}
+        )
+        aspired = chosen | self._needed(found)
+        for version in sorted(aspired & found.keys() - self._serving.keys()):
             self._load(version, found[version])
-        if aspired & self._serving.keys():
-            self._retire(self._serving.keys() - aspired - self._pinned())
+        if chosen & self._serving.keys():
+            self._retire(self._serving.keys() - aspired)
 
     def watch(self, seconds: float) -> None:
         """Starts a thread that polls now and ever again."""
@@ -193,14 +194,6 @@ class Versions:
             self.name,
             failure.message,
         )
-
-    def _pinned(self) -> set[int]:
-        newest: dict[Hashable, int] = {}
-        for servable in self.available():
-            key = self._pin(servable)
-            if key is not None:
-                newest.setdefault(key, servable.version)
-        return set(newest.values())
 
     def _retire(self, versions: set[int]) -> None:
         if not versions:
