@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from serving.collections import CollectionRoutes
 from serving.errors import ServingError
 from serving.guards import Limits, TokenGuard, error_response
 from serving.metrics import CONTENT_TYPE, Metrics
@@ -34,6 +35,7 @@ class Health:
 
 def build_app(
     predictor: Predictor,
+    collections: CollectionRoutes,
     metrics: Metrics,
     limits: Limits,
     *,
@@ -44,6 +46,7 @@ def build_app(
 
     Args:
         predictor: Asks the model.
+        collections: Answers for the collections.
         metrics: Told of requests.
         limits: What a request may take.
         health: Read by `/readyz`.
@@ -74,6 +77,8 @@ def build_app(
         Route("/monitoring/prometheus/metrics", show_metrics),
         Route("/metrics", show_metrics),
         Mount("/page", StaticFiles(directory=PAGE)),
+        Route("/v1/collections", collections),
+        Route("/v1/collections/{rest:path}", collections),
         Route("/v1/{rest:path}", ModelRoutes(predictor, metrics, limits)),
     ]
     return Starlette(

@@ -8,15 +8,20 @@ import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from dce_tf.export import resolve_version
+from dce_tf.index import Collection, open_collection
 from serving.app import Health, build_app
 from serving.batching import Batcher
+from serving.collections import CollectionRoutes
 from serving.connections import PatientProtocol
+from serving.embedding import Embedder, NeededVersions, servable_of
+from serving.errors import ServingError
 from serving.lifetime import GracefulServer
 from serving.metrics import Metrics
 from serving.predictor import Predictor
@@ -34,15 +39,12 @@ def serve(settings: Settings) -> None:
     _set_up_logs(settings)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_listen(settings.host, settings.port))
-        versions = Versions(
-            settings.model_name,
-            find_versions(settings.source),
-            wanted=settings.versions,
-            labels=settings.version_labels,
-        )
+        collections = [
+            stack.enter_context(_opened(where, settings)) for where in settings.index
+        ]
+        _check_names(collections)
+        versions = _load(collections, settings)
         stack.callback(versions.close)
-        versions.poll()
-        _check_loaded(versions, settings)
         metrics = Metrics()
         batcher = Batcher(
             max_batch_size=settings.max_batch_size,
@@ -60,27 +62,28 @@ def serve(settings: Settings) -> None:
             max_batch_size=settings.max_batch_size,
             max_image_pixels=settings.max_image_pixels,
         )
+        routes = CollectionRoutes(
+            collections,
+            Embedder(predictor, settings.limits.answer_seconds),
+            metrics,
+            settings.limits,
+            read_only=settings.read_only,
+        )
+        stack.callback(routes.close)
         health = Health()
         app = build_app(
-            predictor, metrics, settings.limits, health=health, token=settings.token
-        )
-        config = uvicorn.Config(
-            app,
-            http=PatientProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=settings.access_log,
-            proxy_headers=False,
-            server_header=False,
-            ssl_certfile=settings.tls and settings.tls[0],
-            ssl_keyfile=settings.tls and settings.tls[1],
-            timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]
+            predictor,
+            routes,
+            metrics,
+            settings.limits,
+            health=health,
+            token=settings.token,
         )
         versions.watch(settings.poll_seconds)
         _announce(settings, listener, versions)
         if settings.grpc_port is not None:
             stack.enter_context(_grpc(predictor, metrics, settings))
+        config = _configure(app, settings)
         server = GracefulServer(config, health, settings.lame_duck_seconds)
         server.run(sockets=[listener])
 
@@ -133,15 +136,67 @@ def _grpc(predictor: Predictor, metrics: Metrics, settings: Settings) -> Iterato
         server.stop(settings.drain_seconds).wait()
 
 
-def _check_loaded(versions: Versions, settings: Settings) -> None:
-    if versions.is_ready:
-        return
-    wanted = ", ".join(map(str, settings.versions))
-    problem = f"there is no version {wanted}" if wanted else "there is no version"
-    for status in versions.known():
-        if status.failure is not None:
-            problem = f"version {status.version}: {status.failure.message}"
-    raise ValueError(f"{settings.source} cannot be served: {problem}")
+def _load(collections: Sequence[Collection], settings: Settings) -> Versions:
+    versions = Versions(
+        settings.model_name,
+        find_versions(settings.source),
+        wanted=settings.versions,
+        labels=settings.version_labels,
+        needed=NeededVersions(each.fingerprint for each in collections),
+    )
+    versions.poll()
+    if not versions.is_ready:
+        wanted = ", ".join(map(str, settings.versions))
+        problem = f"there is no version {wanted}".rstrip()
+        for status in versions.known():
+            if status.failure is not None:
+                problem = f"version {status.version}: {status.failure.message}"
+        raise ValueError(f"{settings.source} cannot be served: {problem}")
+    for collection in collections:
+        try:
+            servable_of(versions, collection.fingerprint)
+        except ServingError as error:
+            raise ValueError(
+                f"--index: {collection.name}: {error.message} Serve the model it was "
+                "made with, or make it anew with `python main.py embed` and `python "
+                "main.py index`."
+            ) from error
+    return versions
+
+
+def _check_names(collections: Sequence[Collection]) -> None:
+    names = [each.name for each in collections]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"--index: two collections are called {twice[0]}. Make one of them anew "
+            "with `python main.py index --name=…`."
+        )
+
+
+@contextlib.contextmanager
+def _opened(where: str, settings: Settings) -> Iterator[Collection]:
+    collection = open_collection(where, read_only=settings.read_only)
+    try:
+        yield collection
+    finally:
+        collection.close()
+
+
+def _configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=settings.access_log,
+        proxy_headers=False,
+        server_header=False,
+        ssl_certfile=settings.tls and settings.tls[0],
+        ssl_keyfile=settings.tls and settings.tls[1],
+        timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]
+    )
 
 
 def _announce(settings: Settings, listener: socket.socket, versions: Versions) -> None:

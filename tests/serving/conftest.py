@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from PIL import Image
 
 from dce_tf import images
 from dce_tf.export.warmup import write_warmup
+from dce_tf.index import Collection
 from serving.app import Health, build_app
 from serving.batching import Batcher
+from serving.collections import CollectionRoutes
 from serving.connections import PatientProtocol
+from serving.embedding import Embedder
 from serving.guards import Limits
 from serving.lifetime import GracefulServer
 from serving.metrics import Metrics
@@ -203,6 +206,8 @@ class Served:
         max_image_pixels: int = 10_000,
         load: Callable[[int, Path], Servable] = Servable,
         versions: dict[str, Any] | None = None,
+        collections: Sequence[Collection] = (),
+        read_only: bool = False,
         **batching: Any,
     ) -> None:
         find = functools.partial(versions_in, folder)
@@ -219,8 +224,16 @@ class Served:
         )
         self.limits = limits or Limits()
         self.health = Health()
+        self.routes = CollectionRoutes(
+            collections,
+            Embedder(self.predictor, self.limits.answer_seconds),
+            self.metrics,
+            self.limits,
+            read_only=read_only,
+        )
         self.app = build_app(
             self.predictor,
+            self.routes,
             self.metrics,
             self.limits,
             health=self.health,
@@ -233,16 +246,28 @@ class Served:
 
     def close(self) -> None:
         self.client.close()
+        self.routes.close()
         self.batcher.close()
         self.versions.close()
 
 
+@pytest.fixture(scope="session")
+def loaded(tiny_versions: Path) -> Callable[[int, Path], Servable]:
+    """Gives the tiny versions, each loaded once for all tests."""
+    return functools.cache(
+        lambda version, _: Servable(version, tiny_versions / str(version))
+    )
+
+
 @pytest.fixture
-def serve(model_folder: Path) -> Iterator[Callable[..., Served]]:
+def serve(
+    model_folder: Path, loaded: Callable[[int, Path], Servable]
+) -> Iterator[Callable[..., Served]]:
     """Makes servers of version 1."""
     running = []
 
     def start(**options: Any) -> Served:
+        options = {"load": lambda version, _: loaded(version, Path()), **options}
         running.append(Served(model_folder, **options))
         return running[-1]
 
@@ -306,10 +331,16 @@ def live() -> Iterator[Callable[..., Live]]:
 
 
 @pytest.fixture(scope="session")
-def served(tiny_versions: Path) -> Iterator[Served]:
+def served(
+    tiny_versions: Path, loaded: Callable[[int, Path], Servable]
+) -> Iterator[Served]:
     """A server of versions 1 and 2 that tests only ask."""
-    labels = {"stable": 1, "canary": 2, "lost": 9}
-    served = Served(tiny_versions, versions={"wanted": (1, 2), "labels": labels})
+    options = {"wanted": (1, 2), "labels": {"stable": 1, "canary": 2, "lost": 9}}
+    served = Served(
+        tiny_versions,
+        versions=options,
+        load=lambda version, _: loaded(version, Path()),
+    )
     yield served
     served.close()
 

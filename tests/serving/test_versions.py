@@ -155,22 +155,21 @@ def test_wanted_versions_are_served_together(
         versions.servable("embedder", label="nope")
 
 
-def test_a_pinned_version_stays_beside_the_new_one(
+def test_a_version_that_is_needed_is_served_beside_the_new_one(
     watch: Callable[..., Versions], tmp_path: Path
 ) -> None:
-    pinned = {"model"}
-    versions = watch(
-        pin=lambda each: each.fingerprint if each.fingerprint in pinned else None
-    )
-    write(tmp_path, 2, "model")
+    needed = {1}
+    versions = watch(needed=lambda found: needed & found.keys())
+    write(tmp_path, 2)
+    versions.poll()
+    assert states(versions) == {2: "AVAILABLE", 1: "AVAILABLE"}
+    assert versions.servable("embedder").version == 2
+    needed.clear()
     versions.poll()
     assert states(versions) == {2: "AVAILABLE", 1: "END"}
-    write(tmp_path, 3, "another")
+    needed.add(1)
     versions.poll()
-    assert states(versions) == {3: "AVAILABLE", 2: "AVAILABLE", 1: "END"}
-    pinned.clear()
-    versions.poll()
-    assert states(versions) == {3: "AVAILABLE", 2: "END", 1: "END"}
+    assert states(versions) == {2: "AVAILABLE", 1: "AVAILABLE"}
 
 
 def test_other_folders_and_files_are_no_versions(tmp_path: Path) -> None:
