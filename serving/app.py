@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.collections import CollectionRoutes
 from serving.errors import ServingError
@@ -31,6 +32,24 @@ class Health:
     """Whether the server takes requests; changed when it is told to end."""
 
     is_draining: bool = False
+
+
+class WithoutRanges:
+    """Always gives a whole file; Starlette refuses odd ranges in words of its own.
+
+    Args:
+        app: What is behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on."""
+        if scope["type"] == "http":
+            kept = [each for each in scope["headers"] if each[0] != b"range"]
+            scope = {**scope, "headers": kept}
+        await self._app(scope, receive, send)
 
 
 def build_app(
@@ -81,14 +100,17 @@ def build_app(
         Route("/v1/collections/{rest:path}", collections),
         Route("/v1/{rest:path}", ModelRoutes(predictor, metrics, limits)),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[
             Middleware(TokenGuard, token=token),
+            Middleware(WithoutRanges),
             Middleware(GZipMiddleware, minimum_size=_GZIP_FROM, compresslevel=1),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _refuse(_: Request, error: Exception) -> Response:

@@ -66,10 +66,10 @@ async def read_body(request: Request, limits: Limits) -> bytes:
         ) from None
     except ClientDisconnect:
         raise ServingError("CANCELLED", "The client went away.") from None
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding in ("gzip", "x-gzip"):
         return await run_in_threadpool(unpack, body, limits.body_bytes)
-    if encoding != "identity":
+    if encoding not in ("", "identity"):
         raise ServingError(
             "INVALID_ARGUMENT",
             f"Content-Encoding {encoding} is not known here. Send gzip, or plain JSON.",

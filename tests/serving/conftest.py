@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import concurrent.futures
+import contextlib
 import functools
 import io
 import shutil
@@ -297,15 +298,23 @@ class Live:
         self.thread = threading.Thread(target=self.server.run, args=([listener],))
         self.thread.start()
 
-    def say(self, *parts: bytes, patience: float = 10.0) -> bytes:
-        """Sends bytes over a connection of their own, and returns all that comes."""
-        with socket.create_connection(("127.0.0.1", self.port), patience) as spoken:
+    def say(self, *parts: bytes, end: bool = False) -> bytes:
+        """Sends bytes over a connection of their own, and returns all that comes.
+
+        With `end` it says that nothing more follows.
+        """
+        received = b""
+        with (
+            socket.create_connection(("127.0.0.1", self.port), 10) as spoken,
+            contextlib.suppress(ConnectionError),
+        ):
             for part in parts:
                 spoken.sendall(part)
-            received = b""
+            if end:
+                spoken.shutdown(socket.SHUT_WR)
             while chunk := spoken.recv(65536):
                 received += chunk
-            return received
+        return received
 
     def end(self, number: int = signal.SIGTERM) -> None:
         self.server.handle_exit(number, None)
