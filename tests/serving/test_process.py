@@ -1,0 +1,191 @@
+"""The command itself, as a process that is loaded, stopped and killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from dce_tf.export.fingerprint import fingerprint
+from dce_tf.index import build_collection, open_collection
+from tests.serving.conftest import DIM, publish
+
+ROOT = Path(__file__).parents[2]
+ECHO = {"signature_name": "echo", "instances": [1.0]}
+PREDICT = "/v1/models/embedder:predict"
+
+
+class Process:
+    """`python main.py serve …` in an environment of its own."""
+
+    def __init__(self, log: Path, *words: str, token: str | None = None) -> None:
+        environment = {**os.environ, **({"DCE_TF_TOKEN": token} if token else {})}
+        self.log = log
+        with log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, "main.py", "serve", *words, "--port=0"],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.url = self.wait_for(r"(https?://\S+)/")
+
+    def wait_for(self, pattern: str) -> str:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = re.search(pattern, self.log.read_text())
+            if found:
+                return found[1]
+            assert self.popen.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(self.log.read_text())
+
+    def end(self, number: int) -> int:
+        self.popen.send_signal(number)
+        return self.popen.wait(20)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    running: list[Process] = []
+
+    def begin(*words: str, **options: str) -> Process:
+        log = tmp_path / f"{len(running)}.log"
+        running.append(Process(log, *words, **options))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.popen.kill()
+        process.popen.wait()
+
+
+@pytest.mark.slow
+def test_a_server_rolls_versions_under_load_and_ends_without_a_lost_request(
+    start: Callable[..., Process], tiny_versions: Path, model_folder: Path
+) -> None:
+    process = start(
+        str(model_folder),
+        "--poll_seconds=0.05",
+        "--grpc_port=0",
+        "--lame_duck_seconds=0.2",
+        token="secret",
+    )
+    headers = {"Authorization": "Bearer secret"}
+    answers: list[tuple[int, float | None]] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=process.url, headers=headers, timeout=20) as client:
+            while not ended.is_set():
+                try:
+                    answer = client.post(PREDICT, json=ECHO)
+                except httpx.TransportError:
+                    assert ended.wait(20), "the connection broke before the end"
+                    return
+                version = answer.json()["predictions"][0]["version"]
+                answers.append((answer.status_code, version))
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    publish(tiny_versions, model_folder, 2)
+    process.wait_for("(Version 2 of embedder is available)")
+    deadline = time.monotonic() + 20
+    while {version for _, version in answers[-4:]} != {2.0}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert {status for status, _ in answers} == {200}
+    assert {version for _, version in answers} == {1.0, 2.0}
+    assert httpx.get(f"{process.url}/metrics").status_code == 401
+
+    port = process.wait_for(r"gRPC: 127\.0\.0\.1:(\d+)")
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "embedder"
+    request.model_spec.signature_name = "echo"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.float32([5])))
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        metadata = [("authorization", "Bearer secret")]
+        answer = stub.Predict(request, timeout=20, metadata=metadata)
+    assert answer.model_spec.version.value == 2
+
+    process.popen.send_signal(signal.SIGTERM)
+    ended.set()
+    for asker in askers:
+        asker.join(20)
+    assert {status for status, _ in answers} == {200}
+    assert process.popen.wait(20) == 0
+    assert "Traceback" not in process.log.read_text()
+
+
+@pytest.mark.slow
+def test_no_write_that_was_answered_is_lost_when_the_server_is_killed(
+    start: Callable[..., Process], model_folder: Path, tmp_path: Path
+) -> None:
+    index = tmp_path / "things"
+    model = fingerprint(model_folder / "1")
+    build_collection(index, [[]], fingerprint=model, embedding_dim=DIM)
+    acknowledged: set[int] = set()
+    unit = np.eye(DIM)
+    for life in range(2):
+        process = start(str(model_folder), f"--index={index}")
+        url = f"{process.url}/v1/collections/things"
+        with httpx.Client(timeout=20) as client:
+            known = client.get(url).json()
+            assert known["count"] >= len(acknowledged)
+            killer = threading.Timer(1.0, process.popen.kill)
+            killer.start()
+            number = life * 10**6
+            while True:
+                records = [
+                    {"id": number + n, "vector": unit[n % DIM].tolist()}
+                    for n in range(5)
+                ]
+                try:
+                    answer = client.post(f"{url}:upsert", json={"records": records})
+                except httpx.TransportError:
+                    break
+                assert answer.json() == {"upserted": 5}
+                acknowledged |= {record["id"] for record in records}
+                number += 5
+        assert process.popen.wait(20) == -signal.SIGKILL
+    assert len(acknowledged) > 20
+    collection = open_collection(str(index))
+    found = collection.get(sorted(acknowledged))
+    assert all(record is not None for record in found)
+    assert len(collection) % 5 == 0, "a request was stored by half"
+    collection.close()
+
+
+@pytest.mark.slow
+def test_an_index_of_another_model_is_refused_with_both_fingerprints(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    index = tmp_path / "things"
+    build_collection(index, [[]], fingerprint="ab" * 32, embedding_dim=DIM)
+    command = [sys.executable, "main.py", "serve", str(model_folder), "--port=0"]
+    done = subprocess.run(
+        [*command, f"--index={index}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ab" * 32 in done.stderr
+    assert fingerprint(model_folder / "1") in done.stderr
+    assert "python main.py index" in done.stderr
