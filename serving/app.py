@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.collections import CollectionRoutes
 from serving.errors import ServingError
-from serving.guards import Limits, TokenGuard, error_response
+from serving.guards import BodyBudget, Limits, TokenGuard, error_response
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.predictor import Predictor
 from serving.rest import ModelRoutes
@@ -104,6 +104,7 @@ def build_app(
         routes=routes,
         middleware=[
             Middleware(TokenGuard, token=token),
+            Middleware(BodyBudget, limits=limits),
             Middleware(WithoutRanges),
             Middleware(GZipMiddleware, minimum_size=_GZIP_FROM, compresslevel=1),
         ],

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ServingError, error_body, invalid
 
@@ -26,7 +26,8 @@ class Limits:
     """What a request may take.
 
     Attributes:
-        body_bytes: Size of its body, unpacked.
+        body_bytes: Size of its body, unpacked; all requests under way may have sixteen
+            times as much together.
         body_seconds: Until its body is here.
         answer_seconds: From then until its answer.
     """
@@ -34,6 +35,11 @@ class Limits:
     body_bytes: int = 64 * 2**20
     body_seconds: float = 30.0
     answer_seconds: float = 30.0
+
+    @property
+    def held_bytes(self) -> int:
+        """What the bodies of all requests under way may have together."""
+        return 16 * self.body_bytes
 
 
 def error_response(error: ServingError) -> Response:
@@ -138,6 +144,42 @@ def check_origin(request: Request) -> None:
         raise ServingError(
             "PERMISSION_DENIED", f"Pages of {origin} may not change what is here."
         )
+
+
+class BodyBudget:
+    """Bounds the memory that the bodies of all requests under way take together.
+
+    Args:
+        app: What is behind it.
+        limits: Says how many bytes they may have; what goes beyond the limit of one
+            is not kept, and so not counted.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self._limits = limits
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on, and counts its body until it is answered."""
+        own = 0
+
+        async def receive_counted() -> Message:
+            nonlocal own
+            message = await receive()
+            before = own
+            own = min(before + len(message.get("body", b"")), self._limits.body_bytes)
+            self._held += own - before
+            if self._held > self._limits.held_bytes:
+                raise ServingError(
+                    "UNAVAILABLE", "Too many large requests at once. Try again soon."
+                )
+            return message
+
+        try:
+            await self._app(scope, receive_counted, send)
+        finally:
+            self._held -= own
 
 
 class TokenGuard:

@@ -8,6 +8,8 @@ or one version of a SavedModel. `--index` may be given several times; each is wh
 from __future__ import annotations
 
 import os
+import re
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,10 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         raise UsageError(
             f"`serve` needs the package {_MISSING}: pip install 'dce-tf[serve]'."
         )
+    if not re.fullmatch("[^/:]+", settings["model_name"]):
+        raise UsageError(
+            f"--model_name={settings['model_name']}: expected a name without / and :."
+        )
     serve(
         Settings(
             source=named_path(settings, arguments),
@@ -178,4 +184,11 @@ def _tls_files(settings: Mapping[str, Any]) -> tuple[Path, Path] | None:
     for name, path in (("tls_cert", certificate), ("tls_key", key)):
         if not Path(path).is_file():
             raise UsageError(f"--{name}={path}: there is no such file.")
+    try:
+        ssl.create_default_context().load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise UsageError(
+            f"--tls_cert={certificate} and --tls_key={key} are no certificate with its "
+            f"key in PEM: {error.reason or error}."
+        ) from error
     return Path(certificate), Path(key)

@@ -70,6 +70,12 @@ def test_token_is_read_from_the_environment(
             ["RUN", "--tls_cert=empty", "--tls_key=nowhere"],
             "--tls_key=nowhere: there is no such file",
         ),
+        (
+            ["RUN", "--tls_cert=empty", "--tls_key=empty"],
+            "are no certificate with its key in PEM",
+        ),
+        (["RUN", "--model_name=a/b"], "expected a name without / and :"),
+        (["RUN", "--model_name="], "expected a name without / and :"),
         (["RUN", "--port=-1"], "port"),
     ],
 )

@@ -188,6 +188,9 @@ class Client:
             options["json"] = body
         return self.post(f"/v1/models/embedder{path}:predict", **options)
 
+    def call(self, function: Callable[[], Any]) -> None:
+        self._loop.call_soon_threadsafe(function)
+
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)

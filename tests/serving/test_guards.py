@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -88,6 +89,29 @@ def test_a_bomb_is_not_unpacked_further_than_allowed() -> None:
     assert len(unpack(members, 1200)) == 1200
     with pytest.raises(ServingError):
         unpack(members, 1199)
+
+
+def test_bodies_of_all_requests_together_are_bounded(
+    serve: Callable[..., Served],
+) -> None:
+    async def held(gate: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b" " * 9000
+        await gate.wait()
+        yield json.dumps(GOOD).encode()
+
+    client = serve(limits=Limits(body_bytes=10_000)).client
+    gate = asyncio.Event()
+    url = "/v1/models/embedder:predict"
+    waiting = [client.begin("POST", url, content=held(gate)) for _ in range(17)]
+    body = json.dumps(GOOD).encode().ljust(9000)
+    deadline = time.monotonic() + 10
+    while (refused := client.predict(content=body)).status_code == 200:
+        assert time.monotonic() < deadline
+    assert refused.status_code == 503
+    assert "Too many large requests" in refused.json()["error"]
+    client.call(gate.set)
+    assert [each.result(20).status_code for each in waiting] == [200] * 17
+    assert client.predict(content=body).status_code == 200
 
 
 def test_only_who_has_the_token_is_let_in(serve: Callable[..., Served]) -> None:
