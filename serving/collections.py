@@ -198,7 +198,7 @@ class CollectionRoutes:
         return _json(drawn)
 
     def _describe_all(self) -> list[dict[str, Any]]:
-        return [each.describe() for each in self._collections.values()]
+        return [_public(each) for each in self._collections.values()]
 
     async def _run(
         self,
@@ -234,7 +234,13 @@ def _parse(request: Request) -> tuple[str | None, str]:
 
 
 def _describe(collection: Collection) -> dict[str, Any]:
-    return collection.describe() | {"labels": collection.labels()}
+    return _public(collection) | {"labels": collection.labels()}
+
+
+def _public(collection: Collection) -> dict[str, Any]:
+    described = collection.describe()
+    described.pop("image_root", None)  # Clients need not know this machine's folders.
+    return described
 
 
 def _find(collection: Collection, vector: Vector, query: Query) -> list[dict[str, Any]]:

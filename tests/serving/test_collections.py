@@ -149,6 +149,7 @@ def test_collections_are_described(
     assert described["count"] == 1
     assert described["fields"] == ["n"]
     assert described["embedding_dim"] == DIM
+    assert "image_root" not in described
 
 
 def test_a_server_without_collections_says_so(
