@@ -108,13 +108,17 @@ class Batcher:
             self._changed.notify(len(tasks))
         return [task.answer for task in tasks]
 
-    def close(self) -> None:
-        """Runs what still waits, takes nothing more, and ends the threads."""
+    def close(self, patience: float | None = None) -> None:
+        """Runs what still waits, takes nothing more, and ends the threads.
+
+        Args:
+            patience: Seconds to wait for each; None for ever.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(patience)
 
     def _work(self) -> None:
         while self._work_once():

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from dce_tf.index import Collection, Id, Record, make_thumbnail
+from dce_tf.index import Collection, Id
+from serving.collection_actions import describe, find, store, summarise
 from serving.collection_requests import (
     Entry,
     Query,
@@ -105,7 +106,7 @@ class CollectionRoutes:
             )
         match action:
             case "describe":
-                return _json(await self._run(_describe, collection))
+                return _json(await self._run(describe, collection))
             case "image":
                 return await self._image(collection, request)
             case "map":
@@ -138,7 +139,7 @@ class CollectionRoutes:
         started = time.perf_counter()
         vector = await self._query_vector(collection, query)
         embedded = time.perf_counter()
-        hits = await self._run(_find, collection, vector, query)
+        hits = await self._run(find, collection, vector, query)
         done = time.perf_counter()
         spent = {"embed": embedded - started, "search": done - embedded}
         return {
@@ -172,7 +173,7 @@ class CollectionRoutes:
             model = collection.fingerprint
             embedded = await self._embedder.embed([*images.values()], model, names)
             vectors |= dict(zip(images, embedded, strict=True))
-        await self._run(_store, collection, entries, vectors)
+        await self._run(store, collection, entries, vectors)
         return {"upserted": len(entries)}
 
     async def _image(self, collection: Collection, request: Request) -> Response:
@@ -198,7 +199,7 @@ class CollectionRoutes:
         return _json(drawn)
 
     def _describe_all(self) -> list[dict[str, Any]]:
-        return [_public(each) for each in self._collections.values()]
+        return [summarise(each) for each in self._collections.values()]
 
     async def _run(
         self,
@@ -231,62 +232,6 @@ def _parse(request: Request) -> tuple[str | None, str]:
         raise invalid(f"Malformed request: {request.method} {path}")
     name = None if found[1] is None else urllib.parse.unquote(found[1])
     return name, change or found[2] or "describe"
-
-
-def _describe(collection: Collection) -> dict[str, Any]:
-    return _public(collection) | {"labels": collection.labels()}
-
-
-def _public(collection: Collection) -> dict[str, Any]:
-    described = collection.describe()
-    described.pop("image_root", None)  # Clients need not know this machine's folders.
-    return described
-
-
-def _find(collection: Collection, vector: Vector, query: Query) -> list[dict[str, Any]]:
-    own = query.record_id
-    (hits,) = collection.search(vector[None], query.k + (own is not None), query.where)
-    others = [hit for hit in hits if not _is_same(hit.id, own)][: query.k]
-    records = collection.get([hit.id for hit in others])
-    return [
-        {
-            "id": hit.id,
-            "score": hit.score,
-            "label": hit.label,
-            "metadata": dict(hit.metadata),
-            "image": _image_url(collection, record),
-        }
-        for hit, record in zip(others, records, strict=True)
-    ]
-
-
-def _is_same(one: Id, other: Id | None) -> bool:
-    return type(one) is type(other) and one == other
-
-
-def _image_url(collection: Collection, record: Record | None) -> str | None:
-    if record is None or (record.path is None and record.thumbnail is None):
-        return None
-    record_id = urllib.parse.quote(json.dumps(record.id), safe="")
-    return f"/v1/collections/{collection.name}/image?id={record_id}"
-
-
-def _store(
-    collection: Collection, entries: Sequence[Entry], vectors: dict[int, Vector]
-) -> None:
-    collection.upsert(
-        [
-            Record(
-                entry.record_id,
-                vectors[number],
-                entry.label,
-                None,
-                entry.metadata,
-                None if entry.image is None else make_thumbnail(entry.image),
-            )
-            for number, entry in enumerate(entries)
-        ]
-    )
 
 
 def _no_record(collection: Collection, record_id: Id) -> ServingError:

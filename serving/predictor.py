@@ -109,6 +109,9 @@ async def wait_for(
         raise ServingError(
             "DEADLINE_EXCEEDED", f"There was no answer within {seconds:g} seconds."
         ) from None
+    finally:
+        for answer in answers:
+            answer.cancel()  # Those that wait after one has failed.
 
 
 def join(parts: Sequence[Arrays]) -> Arrays:

@@ -28,6 +28,8 @@ from serving.predictor import Predictor
 from serving.settings import Settings
 from serving.versions import Find, Versions, versions_in
 
+_KEEP_ALIVE = 75  # Seconds; longer than a proxy in front keeps a connection unused.
+
 
 def serve(settings: Settings) -> None:
     """Serves until it is told to end by SIGTERM or Ctrl-C.
@@ -53,7 +55,7 @@ def serve(settings: Settings) -> None:
             num_threads=settings.num_batch_threads,
             observe=metrics.record_batch,
         )
-        stack.callback(batcher.close)
+        stack.callback(batcher.close, settings.drain_seconds)
         metrics.watch_queue(lambda: batcher.queued)
         predictor = Predictor(
             versions,
@@ -195,6 +197,7 @@ def _configure(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         ssl_certfile=settings.tls and settings.tls[0],
         ssl_keyfile=settings.tls and settings.tls[1],
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=settings.drain_seconds,  # type: ignore[arg-type]
     )
 

@@ -275,6 +275,22 @@ def test_an_answer_that_takes_too_long_is_a_504(serve: Callable[..., Served]) ->
     assert served.client.predict({"instances": [b64(IMAGES[0])]}).status_code == 200
 
 
+def test_nothing_is_worked_out_for_a_request_that_has_failed(
+    serve: Callable[..., Served],
+) -> None:
+    served = serve(load=GatedServable, max_batch_size=1, num_threads=1)
+    servable = served.servable()
+    while servable.running.acquire(blocking=False):
+        pass  # Warm-up requests.
+    answer = served.client.predict({"instances": ["no image"] * 200})
+    assert answer.status_code == 400
+    assert served.client.predict({"instances": [b64(IMAGES[0])]}).status_code == 200
+    calls = 0
+    while servable.running.acquire(blocking=False):
+        calls += 1
+    assert calls < 100
+
+
 def test_requests_beyond_the_queue_are_refused_at_once(
     serve: Callable[..., Served],
 ) -> None:
