@@ -1,0 +1,42 @@
+import json
+import os
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks import serving as benchmark
+from tests.serving.conftest import Live, Served, b64, picture
+
+
+def test_load_counts_what_is_answered(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    served = serve()
+    body = json.dumps({"instances": [b64(picture())]}).encode()
+    request = benchmark.request_for(benchmark.PREDICT, body)
+    outcome = benchmark.load(live(served).port, request, clients=2, seconds=0.3)
+    count = len(outcome["latencies"])
+    assert count > 2
+    assert 0.3 <= outcome["elapsed"] < 10
+    assert 0 < outcome["cpu"] <= outcome["elapsed"] * (os.cpu_count() or 1) + 0.1
+    page = served.metrics.page().decode()
+    line = ':tensorflow:serving:request_count{model_name="embedder",status="OK"} '
+    assert f"{line}{float(count)}" in page
+
+
+def test_an_answer_that_is_no_success_ends_the_benchmark(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    request = benchmark.request_for(benchmark.PREDICT, b"{}")
+    with (
+        socket.create_connection(("127.0.0.1", live(serve()).port)) as connection,
+        pytest.raises(RuntimeError, match=r"HTTP/1\.1 400"),
+    ):
+        benchmark.exchange(connection, request)
+
+
+def test_the_picture_that_is_sent_is_one_of_a_camera() -> None:
+    jpeg = benchmark.draw_jpeg()
+    assert jpeg.startswith(b"\xff\xd8\xff")
+    assert 30_000 < len(jpeg) < 120_000
