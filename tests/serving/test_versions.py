@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError
 from serving.servable import MODEL_FILE, Servable
@@ -112,17 +114,22 @@ def test_a_broken_version_is_told_of_and_the_old_one_stays(
     assert states(versions) == {2: "AVAILABLE", 1: "END"}
 
 
-def test_a_model_whose_warm_up_fails_is_not_served(
+def test_a_model_that_refuses_its_own_warm_up_is_not_served(
     watch: Callable[..., Versions], tiny_versions: Path, tmp_path: Path
 ) -> None:
     versions = watch()
     shutil.copytree(tiny_versions / "2", tmp_path / ".2")
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([b"no image"]))
     warmups = tmp_path / ".2" / "assets.extra" / "tf_serving_warmup_requests"
-    warmups.write_bytes(warmups.read_bytes()[:-10])
+    with tf.io.TFRecordWriter(str(warmups)) as writer:
+        writer.write(log.SerializeToString())
     (tmp_path / ".2").rename(tmp_path / "2")
     versions._load_servable = Servable
     versions.poll()
     assert states(versions) == {2: "END", 1: "AVAILABLE"}
+    assert versions.known()[0].failure.code == "INVALID_ARGUMENT"
 
 
 def test_a_watched_folder_is_looked_at_again_and_again(
