@@ -41,6 +41,19 @@ def test_a_body_that_is_too_large_is_a_413(small: Client) -> None:
     assert small.predict(GOOD).status_code == 200
 
 
+def test_a_body_without_end_is_not_read_for_ever(small: Client) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1000
+            yield b" " * 1000
+
+    assert small.predict(content=endless()).status_code == 413
+    assert sent < 40_000
+
+
 def test_a_body_that_just_fits_is_taken(small: Client) -> None:
     body = json.dumps(GOOD).encode().ljust(10_000)
     assert small.predict(content=body).status_code == 200
@@ -162,10 +175,16 @@ def test_the_page_is_served_with_what_browsers_ask(client: Client) -> None:
     assert client.get("/page/index.html", headers=headers).status_code == 304
 
 
+def test_the_page_is_always_given_whole(client: Client) -> None:
+    for value in ("bytes=5-1", "bytes=99999-", "lines=1", "bytes=0-1"):
+        assert client.get("/", headers={"Range": value}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
+        ("GET", "/healthz/", 404),
         ("GET", "/page/nothing.js", 404),
         ("GET", "/page/../app.py", 404),
         ("GET", "/page/%2e%2e/app.py", 404),

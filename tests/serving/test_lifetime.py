@@ -54,9 +54,11 @@ def test_requests_under_way_are_answered_before_the_end(
         asking = threading.Thread(target=ask)
         asking.start()
         assert servable.running.acquire(timeout=10)
+        running.server._lame_duck_seconds = 0.8
         running.end()
+        time.sleep(0.3)
         assert httpx.get(f"{url}/readyz").status_code == 503
-        time.sleep(0.6)  # Now it takes no connection any more.
+        time.sleep(0.8)  # Now it takes no connection any more.
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/readyz")
         assert running.thread.is_alive()
