@@ -261,6 +261,8 @@ def test_a_request_of_many_images_is_cut_into_batches(
     answer = served.client.predict({"instances": items})
     one = served.client.predict({"instances": items[9:]})
     assert len(answer.json()["predictions"]) == 10
+    sizes = ":tensorflow:serving:batching_session:processed_batch_size_bucket"
+    assert f'{sizes}{{le="4.0"}} 4.0' in served.metrics.page().decode()
     assert np.allclose(answer.json()["predictions"][9], one.json()["predictions"][0])
 
 
