@@ -89,6 +89,7 @@ def build_app(
     async def show_page(_: Request) -> Response:
         return FileResponse(PAGE / "index.html")
 
+    models = ModelRoutes(predictor, metrics, limits)
     routes: list[BaseRoute] = [
         Route("/", show_page),
         Route("/healthz", say_alive),
@@ -98,7 +99,8 @@ def build_app(
         Mount("/page", StaticFiles(directory=PAGE)),
         Route("/v1/collections", collections),
         Route("/v1/collections/{rest:path}", collections),
-        Route("/v1/{rest:path}", ModelRoutes(predictor, metrics, limits)),
+        Route("/v1/{rest:path}", models),
+        Route("/V1/{rest:path}", models),
     ]
     app = Starlette(
         routes=routes,

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import Any
 
-from dce_tf.index import Collection, Id, Record, make_thumbnail
+from dce_tf.index import Collection, Record, make_thumbnail
 from serving.collection_requests import Entry, Query, Vector
 
 
@@ -27,7 +27,7 @@ def find(collection: Collection, vector: Vector, query: Query) -> list[dict[str,
     """Returns the records nearest to a vector, without the one it was taken from."""
     own = query.record_id
     (hits,) = collection.search(vector[None], query.k + (own is not None), query.where)
-    others = [hit for hit in hits if not _is_same(hit.id, own)][: query.k]
+    others = [hit for hit in hits if hit.id != own][: query.k]
     records = collection.get([hit.id for hit in others])
     return [
         {
@@ -39,10 +39,6 @@ def find(collection: Collection, vector: Vector, query: Query) -> list[dict[str,
         }
         for hit, record in zip(others, records, strict=True)
     ]
-
-
-def _is_same(one: Id, other: Id | None) -> bool:
-    return type(one) is type(other) and one == other
 
 
 def _image_url(collection: Collection, record: Record | None) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dce_tf.index import Collection, build_collection, open_collection
+from dce_tf.index import Collection, Record, build_collection, open_collection
 from serving.embedding import NeededVersions
 from serving.guards import Limits
 from tests.serving.conftest import (
@@ -314,8 +314,14 @@ def test_read_only_collections_are_searched_and_not_changed(
     assert search(client, vector=vector(1)) == []
 
 
-def test_metadata_of_every_kind_comes_back(client: Client) -> None:
-    metadata = {"big": 2**80, "text": "é\u2028", "deep": {"list": [1, None, 2.5]}}
+def test_metadata_of_every_kind_comes_back(
+    serve: Callable[..., Served], make: Callable[..., Collection]
+) -> None:
+    things = make()
+    client = serve(collections=[things]).client
+    metadata = {"text": "é\u2028", "deep": {"list": [1, None, 2.5]}, "big": 2**80}
+    things.upsert([Record(1, np.float32(vector(1)), metadata=metadata)])
+    assert search(client, vector=vector(1))[0]["metadata"] == metadata
     upsert(client, {"id": 1, "vector": vector(1), "metadata": metadata})
     assert search(client, vector=vector(1))[0]["metadata"] == metadata
 

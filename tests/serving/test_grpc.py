@@ -224,6 +224,24 @@ def test_a_call_waits_no_longer_than_its_deadline(
     assert words == "There was no answer within 0.2 seconds."
 
 
+def test_a_call_nobody_waits_for_is_not_run(
+    serve: Callable[..., Served], connect: Callable[..., Stubs]
+) -> None:
+    served = serve(load=GatedServable, num_threads=1)
+    stubs = connect(served, limits=Limits(answer_seconds=0.2))
+    servable = served.servable()
+    while servable.running.acquire(blocking=False):
+        pass  # Warm-up requests.
+    servable.gate.clear()
+    message = request("echo", x=np.float32([1]))
+    for _ in range(3):
+        refusal(stubs.predictions.Predict, message)
+    servable.gate.set()
+    served.batcher.close()
+    assert servable.running.acquire(blocking=False)
+    assert not servable.running.acquire(blocking=False)
+
+
 def test_calls_need_the_token(served: Served, connect: Callable[..., Stubs]) -> None:
     stubs = connect(served, token="secret")
     message = request("echo", x=np.float32([1]))

@@ -170,6 +170,13 @@ def test_status_is_tensorflow_servings_message(client: Client) -> None:
     assert one == {"model_version_status": versions[1:]}
 
 
+def test_addresses_may_be_written_in_capitals(client: Client) -> None:
+    expected = client.get("/v1/models/embedder").json()
+    for path in ("/V1/Models/embedder", "/v1/MODELS/embedder"):
+        assert client.get(path).json() == expected
+    assert client.get("/v1/models/Embedder").status_code == 404
+
+
 def test_metadata_are_the_signatures(client: Client) -> None:
     answer = client.get("/v1/models/embedder/labels/stable/metadata").json()
     assert answer["model_spec"] == {
