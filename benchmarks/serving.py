@@ -7,7 +7,7 @@ The server is a process, the load another one on the loopback: each client sends
 JPEG of 640 × 480 after the other. On few cores the load takes processor time from the
 server, so the share of the bare call is also given with that time counted out: as if
 the server had had the rest of the cores for itself. The last columns have the processor
-time of a request, and the bare call's as a share of it: other programs disturb it least.
+time of a request, and the bare call's as a share of it, which other load hardly moves.
 
 Without `--source` an untrained network of four convolutions at 128 pixels is served.
 """
