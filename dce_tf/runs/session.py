@@ -115,12 +115,14 @@ class Session:
         trainer: The loop.
         recluster: Divides.
         evaluator: Scores.
+        runner: Runs the model over images.
         running: The features that are gathered while training, if they are.
     """
 
     trainer: Trainer
     recluster: Recluster
     evaluator: Evaluator
+    runner: Extractor | FixedFeatures
     running: RunningFeatures | None
 
 
@@ -167,7 +169,7 @@ def build_session(
         extract=partial(running.or_first, extract) if running else extract,
         build=_batch_builder(config, splits.train, reader, runner, workers.share),
     )
-    return Session(trainer, recluster, evaluator, running)
+    return Session(trainer, recluster, evaluator, runner, running)
 
 
 def build_extractor(
