@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from dce_tf.export import export_saved_model
 from dce_tf.export.fingerprint import fingerprint, fingerprint_model
+from dce_tf.export.truncation import keep_learners
 from dce_tf.model import EmbeddingModel
 from tests.export.conftest import SIZE, build_model
 
@@ -15,7 +16,7 @@ Copy = Callable[[EmbeddingModel], EmbeddingModel]
 
 
 def of(model: EmbeddingModel, **changed: int | str) -> str:
-    settings = {"image_size": SIZE, "embedding_dim": 16, "precision": "float32"}
+    settings = {"image_size": SIZE, "precision": "float32"}
     return fingerprint_model(model, **{**settings, **changed})
 
 
@@ -40,7 +41,7 @@ def test_fingerprint_differs_where_embeddings_do(
         of(trained),
         of(pooled),
         of(model, image_size=64),
-        of(model, embedding_dim=8),
+        of(keep_learners(model, 2)),
         of(model, precision="float16"),
     }
     assert len(found) == 6

@@ -1,0 +1,130 @@
+"""The signature that searches, and the embeddings it searches in."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from dce_tf.errors import UsageError
+from dce_tf.export import Embedder, write_version
+from dce_tf.export.fingerprint import fingerprint
+from dce_tf.export.formats.saved_model import SavedModel
+from dce_tf.export.gallery import read_gallery
+from dce_tf.model import EmbeddingModel
+from tests.export.conftest import SIZE
+from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
+
+
+def write_part(
+    folder: Path,
+    number: int,
+    vectors: np.ndarray,
+    ids: list[str] | list[int],
+    labels: list[str] | list[None],
+    made_by: str,
+) -> None:
+    folder.mkdir(exist_ok=True)
+    flat = pa.array(vectors.astype(np.float32).ravel())
+    count = len(ids)
+    table = pa.table(
+        {
+            "id": ids,
+            "path": pa.nulls(count, pa.string()),
+            "label": labels,
+            "metadata": ["{}"] * count,
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        }
+    )
+    table = table.replace_schema_metadata({"dce_tf.fingerprint": made_by})
+    pq.write_table(table, folder / f"part-00000-of-00001-{number:05d}.parquet")
+
+
+@pytest.fixture
+def gallery(model: EmbeddingModel, tmp_path: Path) -> Path:
+    """The first pictures of the batch, some of unknown class, and their negatives."""
+    vectors = evaluated(model, BATCH)
+    made_by = Embedder(model, SIZE).fingerprint
+    folder = tmp_path / "gallery"
+    write_part(
+        folder, 0, vectors[:4], ["a", "b", "ç", "d"], ["x", "x", "y", "y"], made_by
+    )
+    write_part(folder, 1, -vectors[:3], [10, 11, 12], [None] * 3, made_by)
+    return folder
+
+
+def test_nearest_of_the_gallery_are_found_without_python(
+    model: EmbeddingModel, gallery: Path, tmp_path: Path
+) -> None:
+    folder = write_version(
+        Embedder(model, SIZE), SavedModel(gallery, top_k=7), tmp_path / "export"
+    )
+    found = run_in_c(folder, "top_k", tmp_path, **as_bytes(BATCH))
+    vectors = evaluated(model, BATCH)
+    stored = np.concatenate([vectors[:4], -vectors[:3]])
+    similarity = vectors @ stored.T
+    order = np.argsort(-similarity, axis=1)
+    ids = np.array(["a", "b", "ç", "d", "10", "11", "12"])
+    labels = np.array(["x", "x", "y", "y", "", "", ""])
+    decode = np.vectorize(bytes.decode)
+    np.testing.assert_array_equal(decode(found["ids"]), ids[order])
+    np.testing.assert_array_equal(decode(found["labels"]), labels[order])
+    expected = np.take_along_axis(similarity, order, 1)
+    np.testing.assert_allclose(found["scores"], expected, atol=1e-5)
+    plain = run_in_c(folder, "serving_default", tmp_path, **as_bytes(BATCH))
+    np.testing.assert_allclose(plain["embedding"], vectors, atol=1e-5)
+
+
+def test_gallery_lies_with_the_weights_and_is_warmed_up(
+    model: EmbeddingModel, gallery: Path, exported: Path, tmp_path: Path
+) -> None:
+    many = np.random.default_rng(0).normal(size=(20000, 16))
+    many /= np.linalg.norm(many, axis=1, keepdims=True)
+    names = [f"more-{row}" for row in range(len(many))]
+    made_by = fingerprint(exported)
+    write_part(gallery, 2, many, names, [None] * len(many), made_by)
+    folder = write_version(Embedder(model, SIZE), SavedModel(gallery), tmp_path / "e")
+    assert (folder / "saved_model.pb").stat().st_size < many.nbytes // 2
+    assert fingerprint(folder) == made_by
+    warm = folder / "assets.extra" / "tf_serving_warmup_requests"
+    assert b"top_k" in warm.read_bytes()
+    served = tf.saved_model.load(str(folder)).signatures["top_k"]
+    outputs = served.structured_outputs
+    shapes = {name: spec.shape.as_list() for name, spec in outputs.items()}
+    assert shapes == {"ids": [None, 10], "scores": [None, 10], "labels": [None, 10]}
+    empty = served(image_bytes=tf.zeros((0,), tf.string))
+    assert empty["ids"].shape == (0, 10)
+
+
+def test_more_neighbours_than_images_are_refused(
+    model: EmbeddingModel, gallery: Path, tmp_path: Path
+) -> None:
+    for k in (0, 8):
+        with pytest.raises(UsageError, match=f"--top_k={k}: .* 7 images. Use 1 to 7"):
+            write_version(
+                Embedder(model, SIZE), SavedModel(gallery, top_k=k), tmp_path / "e"
+            )
+    assert list((tmp_path / "e").iterdir()) == []
+
+
+def test_embeddings_of_another_model_are_refused_with_both_fingerprints(
+    gallery: Path,
+) -> None:
+    theirs = pq.read_schema(next(iter(gallery.iterdir()))).metadata
+    with pytest.raises(ValueError, match="another model") as caught:
+        read_gallery(gallery, "ab" * 32)
+    assert "ab" * 32 in str(caught.value)
+    assert theirs[b"dce_tf.fingerprint"].decode() in str(caught.value)
+
+
+def test_ids_that_read_the_same_and_an_empty_folder_are_refused(
+    model: EmbeddingModel, gallery: Path, tmp_path: Path
+) -> None:
+    made_by = Embedder(model, SIZE).fingerprint
+    write_part(gallery, 2, np.eye(16)[:1], ["10"], [None], made_by)
+    with pytest.raises(ValueError, match="the id 10 twice"):
+        read_gallery(gallery, made_by)
+    with pytest.raises(ValueError, match=r"found no part-….parquet"):
+        read_gallery(tmp_path / "nowhere", made_by)
