@@ -4,8 +4,9 @@
 Serving, to the run's own export/; `export FILE.keras --image_size=224` to FILE-export/.
 
 `--format` names another format; it goes to export-FORMAT/. Each export is run once and
-refused if it does not embed as the model does. `--top_k_index` takes embeddings that
-`embed` made with the same model.
+refused if it does not embed as the model does. `litert_int8` is calibrated on training
+images: those of the run, or of --dataset and --data_dir. `--top_k_index` takes
+embeddings that `embed` made with the same model, exported with the same flags.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ from dce_tf.model import EmbeddingModel, set_precision
 
 SERVE_BYTES = "serving_default"
 SERVE_TENSOR = "serve_tensor"
-PARALLEL_IMAGES = 32  # Of one batch, read at the same time; more wait for a thread.
+# Images of one batch that are decoded side by side, as far as there are threads: as
+# many as cores. More than that take memory and no time.
+PARALLEL_IMAGES = 32
 
 _HALVES = ("float16", "bfloat16")
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from dce_tf import images
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS
-from dce_tf.errors import UsageError
+from dce_tf.errors import UsageError, first_line
 from dce_tf.export import EXPORT_FORMATS, Embedder, write_version
 from dce_tf.export.formats import ExportFormat
 from dce_tf.export.truncation import keep_learners
@@ -146,9 +147,16 @@ def image_source(config: Config, bad_images_file: Path) -> Callable[[int], Any]:
             broken = set(json.loads(bad_images_file.read_text("utf-8")))
         paths = [path for path in splits.train.paths if path not in broken]
         order = np.random.default_rng(0).permutation(len(paths))[:count]
-        decoded = (images.decode(Path(paths[row]).read_bytes()) for row in order)
-        return np.stack(
-            [images.evaluation_image(each, config.image_size) for each in decoded]
-        )
+        return np.stack([_read(paths[row], config.image_size) for row in order])
 
     return draw
+
+
+def _read(path: str, image_size: int) -> Any:
+    try:
+        decoded = images.decode(Path(path).read_bytes())
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"{path} cannot be decoded: {first_line(error)}. Mend or remove it."
+        ) from error
+    return images.evaluation_image(decoded, image_size)

@@ -34,6 +34,7 @@ BATCH = [
     picture("BMP", "RGB", (10, 64), 3),
     picture("WEBP", "RGB", (64, 48), 4),
     picture("JPEG", "L", (41, 41), 5),
+    picture("PNG", "P", (50, 40), 7),
     picture(
         "JPEG",
         "RGB",

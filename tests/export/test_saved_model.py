@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from dce_tf.export import Embedder, export_saved_model, write_version
@@ -33,6 +34,32 @@ def test_mixed_batch_equals_evaluation_without_python(
     cosine = np.sum(got * evaluated(model, BATCH), axis=1)
     assert cosine.min() >= 0.9999
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, rtol=1e-5)
+
+
+def test_photographs_equal_evaluation_without_python(
+    exported: Path, model: EmbeddingModel, shared: Path, tmp_path: Path
+) -> None:
+    files = sorted((shared / "data" / "grocery" / "images").rglob("*.jpg"))[::400]
+    photographs = [path.read_bytes() for path in files]
+    received = run_in_c(exported, "serving_default", tmp_path, **as_bytes(photographs))
+    cosine = np.sum(received["embedding"] * evaluated(model, photographs), axis=1)
+    assert cosine.min() >= 0.9999
+
+
+def test_images_of_a_batch_are_decoded_side_by_side_on_the_cpu(exported: Path) -> None:
+    proto = saved_model_pb2.SavedModel.FromString(
+        (exported / "saved_model.pb").read_bytes()
+    )
+    library = proto.meta_graphs[0].graph_def.library
+    nodes = [node for function in library.function for node in function.node_def]
+    loops = [node for node in nodes if node.op in ("While", "StatelessWhile")]
+    assert loops
+    for loop in loops:
+        assert loop.attr["parallel_iterations"].i == 32
+        assert loop.attr["_lower_using_switch_merge"].b
+    decoders = [node for node in nodes if node.op == "DecodeImage"]
+    assert decoders
+    assert all("CPU:0" in node.device for node in [*loops, *decoders])
 
 
 def test_decoded_images_equal_the_model_without_python(

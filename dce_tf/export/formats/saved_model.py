@@ -41,14 +41,16 @@ class SavedModel(ExportFormat):
             SERVE_BYTES: embedder.bytes_signature(),
             SERVE_TENSOR: embedder.tensor_signature(),
         }
+        searches = []
         if self._top_k_index is not None:
+            searches = [SERVE_TOP_K]
             gallery = read_gallery(self._top_k_index, embedder.fingerprint)
             served.search = GallerySearch(embedder, gallery, self._top_k)
             signatures[SERVE_TOP_K] = served.search.signature()
         tf.saved_model.save(served, str(folder), signatures=signatures)
         require_core_ops(folder)
         (folder / ASSETS).mkdir()
-        write_warmup(folder / ASSETS, signatures)
+        write_warmup(folder / ASSETS, embedder.image_size, searches)
 
     def embed(self, folder: Path, images: Vectors) -> Vectors:
         """Embeds by the signature that takes decoded images."""
