@@ -77,9 +77,18 @@ def test_op_outside_of_functions_is_seen(tmp_path: Path) -> None:
         require_core_ops(folder)
 
 
-def test_function_that_must_be_compiled_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("marked", ["functions", "nodes"])
+def test_function_that_must_be_compiled_is_refused(tmp_path: Path, marked: str) -> None:
     compiled = tf.function(lambda x: tf.cast(x, tf.float32) * 2, jit_compile=True)
     folder = save(tmp_path / "bad", lambda data: compiled(tf.strings.length(data)))
+
+    def change(graph: tf.compat.v1.GraphDef) -> None:
+        functions = list(graph.library.function)
+        nodes = [node for each in functions for node in each.node_def]
+        for each in nodes if marked == "functions" else functions:
+            each.attr.pop("_XlaMustCompile", None)
+
+    rewrite(folder, change)
     with pytest.raises(ValueError, match="must be compiled by XLA"):
         require_core_ops(folder)
 

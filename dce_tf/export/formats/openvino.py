@@ -30,8 +30,8 @@ class OpenVino(ExportFormat):
             embedder.in_float32().save_tensor_signature(Path(temporary))
             # Not `convert_model`, which reports its use over the network.
             model = self._library.Core().read_model(temporary)
-            half = embedder.precision == "float16"
-            self._library.save_model(model, folder / FILE, compress_to_fp16=half)
+            # What is in float16 stays so; the rest is not to be rounded too.
+            self._library.save_model(model, folder / FILE, compress_to_fp16=False)
 
     def embed(self, folder: Path, images: Vectors) -> Vectors:
         """Embeds on the CPU, in float32."""
