@@ -90,7 +90,7 @@ class Embedder:
         with tf.device("CPU:0"):
             batch = tf.map_fn(
                 lambda data: images.evaluation_image(
-                    images.decode(data), self.image_size
+                    images.open_picture(data), self.image_size
                 ),
                 image_bytes,
                 fn_output_signature=tf.TensorSpec(shape, tf.float32),

@@ -154,9 +154,9 @@ def image_source(config: Config, bad_images_file: Path) -> Callable[[int], Any]:
 
 def _read(path: str, image_size: int) -> Any:
     try:
-        decoded = images.decode(Path(path).read_bytes())
+        picture = images.open_picture(Path(path).read_bytes())
+        return images.evaluation_image(picture, image_size)
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
             f"{path} cannot be decoded: {first_line(error)}. Mend or remove it."
         ) from error
-    return images.evaluation_image(decoded, image_size)

@@ -12,10 +12,10 @@ from dce_tf import cli, images
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS
 from dce_tf.export import EXPORT_FORMATS
-from dce_tf.model import EmbeddingModel
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.exporting import image_source
 from dce_tf.runs.outcome import load_best_model
+from dce_tf.runs.session import build_extractor
 from dce_tf.runs.train import train
 from tests import fakes
 
@@ -57,16 +57,13 @@ def files(data: Path) -> list[Path]:
 @pytest.fixture(scope="module")
 def trained(run: RunDirectory, files: list[Path]) -> np.ndarray:
     """The embeddings of the files by the model of the best epoch."""
-    return embedded(load_best_model(run), files)
+    extractor = build_extractor(load_best_model(run), run.config())
+    return extractor.embeddings([str(path) for path in files])
 
 
 def pixels(files: list[Path]) -> np.ndarray:
-    decoded = (images.decode(path.read_bytes()) for path in files)
+    decoded = (images.open_picture(path.read_bytes()) for path in files)
     return np.stack([images.evaluation_image(each, SIZE) for each in decoded])
-
-
-def embedded(model: EmbeddingModel, files: list[Path]) -> np.ndarray:
-    return model(pixels(files)).numpy()
 
 
 def read(name: str, folder: Path, files: list[Path]) -> np.ndarray:

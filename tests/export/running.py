@@ -27,6 +27,8 @@ def picture(
     return buffer.getvalue()
 
 
+ON_ITS_SIDE = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+# Every kind of file, upright and not, larger and smaller than the input.
 BATCH = [
     picture("JPEG", "RGB", (40, 50), 0),
     picture("PNG", "RGBA", (90, 33), 1),
@@ -35,18 +37,14 @@ BATCH = [
     picture("WEBP", "RGB", (64, 48), 4),
     picture("JPEG", "L", (41, 41), 5),
     picture("PNG", "P", (50, 40), 7),
-    picture(
-        "JPEG",
-        "RGB",
-        (40, 60),
-        6,
-        exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0",
-    ),
+    picture("JPEG", "RGB", (300, 200), 8),
+    picture("JPEG", "RGB", (40, 60), 6, exif=ON_ITS_SIDE),
+    picture("JPEG", "RGB", (250, 400), 9, exif=ON_ITS_SIDE),
 ]
 
 
 def evaluated(model: EmbeddingModel, batch: list[bytes]) -> np.ndarray:
-    read = [images.evaluation_image(images.decode(data), SIZE) for data in batch]
+    read = [images.evaluation_image(images.open_picture(data), SIZE) for data in batch]
     return model(tf.stack(read)).numpy()
 
 
