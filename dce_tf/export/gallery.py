@@ -11,8 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-EXPECTED = "a folder of Parquet files that `python main.py embed` wrote"
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gallery:
@@ -42,7 +40,8 @@ def read_gallery(folder: Path, fingerprint: str) -> Gallery:
     files = sorted(folder.glob("part-*.parquet"))
     if not files:
         raise ValueError(
-            f"--top_k_index={folder}: found no part-….parquet; expected {EXPECTED}."
+            f"--top_k_index={folder} holds no embeddings (part-….parquet). Make some "
+            "with `python main.py embed`."
         )
     tables = [_read(file, fingerprint) for file in files]
     table = pa.concat_tables(tables)

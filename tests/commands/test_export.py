@@ -191,7 +191,7 @@ def test_run_that_is_not_done_has_a_card_without_scores(
         (["--format=keras", "--precision=float16"], 2, "--format=keras has float32"),
         (["--format=onnx", "--top_k_index=x"], 2, "--format=saved_model only"),
         (["--embedding_learners=3"], 2, "2 learners. Use 1 to 2"),
-        (["--top_k_index=no/where"], 1, "no/where: found no part-….parquet"),
+        (["--top_k_index=no/where"], 1, "no/where holds no embeddings"),
         (["--image_size=64"], 2, "--image_size=64: the run has 32"),
         (["--top-k=ten"], 2, "top_k=ten"),
     ],

@@ -38,8 +38,10 @@ def write_part(
             "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
         }
     )
-    table = table.replace_schema_metadata({"dce_tf.fingerprint": made_by})
-    pq.write_table(table, folder / f"part-00000-of-00001-{number:05d}.parquet")
+    table = table.replace_schema_metadata(
+        {"dce_tf.fingerprint": made_by, "dce_tf.embedding_dim": str(vectors.shape[1])}
+    )
+    pq.write_table(table, folder / f"part-00000-of-00001-{number:06d}.parquet")
 
 
 @pytest.fixture
@@ -126,5 +128,5 @@ def test_ids_that_read_the_same_and_an_empty_folder_are_refused(
     write_part(gallery, 2, np.eye(16)[:1], ["10"], [None], made_by)
     with pytest.raises(ValueError, match="the id 10 twice"):
         read_gallery(gallery, made_by)
-    with pytest.raises(ValueError, match=r"found no part-….parquet"):
+    with pytest.raises(ValueError, match=r"holds no embeddings \(part-….parquet\)"):
         read_gallery(tmp_path / "nowhere", made_by)
