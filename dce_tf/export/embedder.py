@@ -68,8 +68,8 @@ class Embedder:
         set_precision(copy.backbone, "float32")
         return Embedder(copy, self.image_size, self.precision)
 
-    def embed_images(self, images: Any) -> Any:
-        """Embeds images cropped to the input size, float32, 0–255."""
+    def embed_some(self, images: Any) -> Any:
+        """Embeds one image or more, cropped to the input size, float32, 0–255."""
         if self.precision != "float16":
             return self.model(images, training=False)
         values = {
@@ -83,6 +83,16 @@ class Embedder:
             training=False,
         )
         return embedding
+
+    def embed_images(self, images: Any) -> Any:
+        """Embeds images as `embed_some` does, none too."""
+        # oneDNN's convolution with a batch norm fails on an empty batch. Joined and not
+        # padded, as the runtime makes one op of a padding and a convolution.
+        shape = tf.shape(images)
+        missing = tf.cast(shape[0] == 0, tf.int32)
+        filler = tf.zeros(tf.concat([[missing], shape[1:]], 0))
+        filled = tf.ensure_shape(tf.concat([images, filler], 0), images.shape)
+        return self.embed_some(filled)[: shape[0]]
 
     def embed_bytes(self, image_bytes: Any) -> Any:
         """Embeds encoded images, string `(batch,)`, read as in evaluation."""
@@ -107,13 +117,18 @@ class Embedder:
 
         return embed
 
-    def tensor_signature(self) -> Any:
-        """Returns the function of `serve_tensor`."""
+    def tensor_signature(self, *, empty: bool = True) -> Any:
+        """Returns the function of `serve_tensor`.
+
+        Args:
+            empty: Whether it must take an empty batch.
+        """
         shape = (None, self.image_size, self.image_size, 3)
+        run = self.embed_images if empty else self.embed_some
 
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
         def embed(images: Any) -> dict[str, Any]:
-            return {"embedding": self.embed_images(images)}
+            return {"embedding": run(images)}
 
         return embed
 
@@ -125,8 +140,8 @@ class Embedder:
         return module
 
     def save_tensor_signature(self, folder: Path) -> None:
-        """Writes a SavedModel without decoding, for converters to read."""
-        signatures = {SERVE_TENSOR: self.tensor_signature()}
+        """Writes a SavedModel of the network alone, for converters to read."""
+        signatures = {SERVE_TENSOR: self.tensor_signature(empty=False)}
         tf.saved_model.save(self.module(), str(folder), signatures=signatures)
 
 

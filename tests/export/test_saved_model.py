@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +10,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from dce_tf.export import Embedder, export_saved_model, write_version
 from dce_tf.export.formats.saved_model import SavedModel
+from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.model import EmbeddingModel
 from tests.export.conftest import SIZE
 from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
@@ -90,10 +92,20 @@ def test_float16_halves_the_weights_and_equals_evaluation_without_python(
     assert 0.9999 <= cosine.min() < 1 - 1e-9
 
 
-def test_empty_batch_gives_no_embeddings(exported: Path) -> None:
-    served = tf.saved_model.load(exported).signatures
-    empty = served["serving_default"](image_bytes=tf.zeros((0,), tf.string))
-    assert empty["embedding"].shape == (0, 16)
+def test_empty_batch_gives_no_embeddings_without_python(tmp_path: Path) -> None:
+    # A convolution and a batch norm, of which the runtime makes one op.
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(32, 3, strides=2, use_bias=False)(inputs)
+    x = keras.layers.ReLU(6)(keras.layers.BatchNormalization()(x))
+    model = EmbeddingModel(keras.Model(inputs, x), DivideConquerEmbedding(4))
+    model.build((None, SIZE, SIZE, 3))
+    folder = export_saved_model(model, SIZE, tmp_path / "export")
+    nothing = {"bytes": np.zeros(0, np.uint8), "lengths": np.zeros(0, np.int64)}
+    empty = run_in_c(folder, "serving_default", tmp_path, **nothing)
+    assert empty["embedding"].shape == (0, 4)
+    images = np.zeros((0, SIZE, SIZE, 3), np.float32)
+    empty = run_in_c(folder, "serve_tensor", tmp_path, images=images)
+    assert empty["embedding"].shape == (0, 4)
 
 
 def test_damaged_image_fails_with_the_runtimes_message(
