@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ class Embedder:
         def embed(image_bytes: Any) -> dict[str, Any]:
             return {"embedding": self.embed_bytes(image_bytes)}
 
-        return embed
+        return traced(embed)
 
     def tensor_signature(self, *, empty: bool = True) -> Any:
         """Returns the function of `serve_tensor`.
@@ -130,7 +131,7 @@ class Embedder:
         def embed(images: Any) -> dict[str, Any]:
             return {"embedding": run(images)}
 
-        return embed
+        return traced(embed)
 
     def module(self) -> tf.Module:
         """Returns what holds the variables of the signatures, for a SavedModel."""
@@ -141,8 +142,35 @@ class Embedder:
 
     def save_tensor_signature(self, folder: Path) -> None:
         """Writes a SavedModel of the network alone, for converters to read."""
-        signatures = {SERVE_TENSOR: self.tensor_signature(empty=False)}
-        tf.saved_model.save(self.module(), str(folder), signatures=signatures)
+        save(self.module(), folder, {SERVE_TENSOR: self.tensor_signature(empty=False)})
+
+
+def save(module: tf.Module, folder: Path, signatures: Mapping[str, Any]) -> None:
+    """Writes a SavedModel.
+
+    Args:
+        module: Holds the variables.
+        folder: Where to.
+        signatures: Functions that are `traced`, by name.
+    """
+    # As they were traced: TensorFlow would trace a `tf.function` anew.
+    found = {name: each.get_concrete_function() for name, each in signatures.items()}
+    tf.saved_model.save(module, str(folder), signatures=found)
+
+
+def traced(function: Any) -> Any:
+    """Returns a `tf.function`, traced once, whose functions within became part of it.
+
+    Keras has convolutions in groups compiled by XLA, which TensorFlow Serving need not
+    have. Without gradients the plain op does.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        function.get_concrete_function()
+    finally:
+        tf.config.run_functions_eagerly(before)
+    return function
 
 
 def _stored(variable: Any, precision: str) -> Any:

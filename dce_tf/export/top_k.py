@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from dce_tf.errors import UsageError
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import Embedder, traced
 from dce_tf.export.gallery import Gallery
 
 SERVE_TOP_K = "top_k"
@@ -61,4 +61,4 @@ class GallerySearch(tf.Module):
                 )
             return {"ids": ids, "scores": scores, "labels": labels}
 
-        return find
+        return traced(find)

@@ -17,7 +17,7 @@ from dce_tf.export import EXPORT_FORMATS, Embedder, write_version
 from dce_tf.export.agreement import draw_images
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.model import EmbeddingModel, set_precision
-from tests.export.conftest import SIZE, build_model
+from tests.export.conftest import SIZE, build_model, build_with_everything
 
 FLOATS = [name for name in EXPORT_FORMATS if name != "litert_int8"]
 IMAGES = draw_images(SIZE, 5)
@@ -58,6 +58,15 @@ def test_embeds_as_the_model_at_any_batch_size(
     for count in (1, 5):
         got = embed(name, written[name], IMAGES[:count])
         np.testing.assert_allclose(got, expected[:count], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_layers_that_some_runtimes_lack_are_converted(
+    name: str, tmp_path: Path
+) -> None:
+    model = build_with_everything()
+    got = embed(name, write(name, model, tmp_path))
+    np.testing.assert_allclose(got, model(IMAGES).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(EXPORT_FORMATS))

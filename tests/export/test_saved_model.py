@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,9 +9,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from dce_tf.export import Embedder, export_saved_model, write_version
 from dce_tf.export.formats.saved_model import SavedModel
-from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.model import EmbeddingModel
-from tests.export.conftest import SIZE
+from tests.export.conftest import SIZE, build_with_everything
 from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
 
 DECODERS = ("DecodeImage", "DecodeAndCropJpeg")
@@ -92,20 +90,18 @@ def test_float16_halves_the_weights_and_equals_evaluation_without_python(
     assert 0.9999 <= cosine.min() < 1 - 1e-9
 
 
-def test_empty_batch_gives_no_embeddings_without_python(tmp_path: Path) -> None:
-    # A convolution and a batch norm, of which the runtime makes one op.
-    inputs = keras.Input((SIZE, SIZE, 3))
-    x = keras.layers.Conv2D(32, 3, strides=2, use_bias=False)(inputs)
-    x = keras.layers.ReLU(6)(keras.layers.BatchNormalization()(x))
-    model = EmbeddingModel(keras.Model(inputs, x), DivideConquerEmbedding(4))
-    model.build((None, SIZE, SIZE, 3))
+def test_any_network_and_no_images_at_all_without_python(tmp_path: Path) -> None:
+    model = build_with_everything()
     folder = export_saved_model(model, SIZE, tmp_path / "export")
+    received = run_in_c(folder, "serving_default", tmp_path, **as_bytes(BATCH))
+    expected = evaluated(model, BATCH)
+    np.testing.assert_allclose(received["embedding"], expected, atol=1e-5)
     nothing = {"bytes": np.zeros(0, np.uint8), "lengths": np.zeros(0, np.int64)}
     empty = run_in_c(folder, "serving_default", tmp_path, **nothing)
-    assert empty["embedding"].shape == (0, 4)
+    assert empty["embedding"].shape == (0, 16)
     images = np.zeros((0, SIZE, SIZE, 3), np.float32)
     empty = run_in_c(folder, "serve_tensor", tmp_path, images=images)
-    assert empty["embedding"].shape == (0, 4)
+    assert empty["embedding"].shape == (0, 16)
 
 
 def test_damaged_image_fails_with_the_runtimes_message(

@@ -35,8 +35,12 @@ class Onnx(ExportFormat):
         """Converts the signature that takes decoded images."""
         function = embedder.in_float32().tensor_signature(empty=False)
         proto, _ = self._converter.convert.from_function(
-            function, function.input_signature, opset=self._opset
+            function,
+            function.input_signature,
+            opset=self._opset,
+            custom_op_handlers={"Erfc": (_as_erf, [])},
         )
+        _fill_in_constants(proto, function.get_concrete_function(), self._onnx)
         for value in (*proto.graph.input, *proto.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "batch"
         if embedder.precision == "float16":
@@ -51,6 +55,24 @@ class Onnx(ExportFormat):
         )
         (result,) = session.run(["embedding"], {"images": images})
         return np.asarray(result)
+
+
+def _as_erf(context: Any, node: Any, name: str, args: Any) -> None:
+    """Replaces erfc(x), of an exact GELU, by 1 − erf(x): ONNX has no other."""
+    del args
+    node.type = "Erf"
+    (output,) = node.output
+    one = context.make_const(f"{name}/one", np.ones((), np.float32)).output[0]
+    context.insert_new_node_on_output("Sub", output, f"{name}/sub", [one, output])
+
+
+def _fill_in_constants(proto: Any, function: Any, onnx: Any) -> None:
+    """Stores what the converter takes for inputs: tensors that are no variables."""
+    captured = {inner.name: value for value, inner in function.graph.captures}
+    for value in [each for each in proto.graph.input if each.name in captured]:
+        array = captured[value.name].numpy()
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+        proto.graph.input.remove(value)
 
 
 def _store_as_float16(proto: Any, onnx: Any) -> None:

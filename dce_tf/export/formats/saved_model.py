@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from dce_tf.export.agreement import Vectors
-from dce_tf.export.embedder import SERVE_BYTES, SERVE_TENSOR, Embedder
+from dce_tf.export.embedder import SERVE_BYTES, SERVE_TENSOR, Embedder, save
 from dce_tf.export.fingerprint import ASSETS
 from dce_tf.export.formats import EXPORT_FORMATS
 from dce_tf.export.formats.base import ExportFormat
@@ -47,7 +47,7 @@ class SavedModel(ExportFormat):
             gallery = read_gallery(self._top_k_index, embedder.fingerprint)
             served.search = GallerySearch(embedder, gallery, self._top_k)
             signatures[SERVE_TOP_K] = served.search.signature()
-        tf.saved_model.save(served, str(folder), signatures=signatures)
+        save(served, folder, signatures)
         require_core_ops(folder)
         (folder / ASSETS).mkdir()
         write_warmup(folder / ASSETS, embedder.image_size, searches)
