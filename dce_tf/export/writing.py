@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dce_tf.errors import first_line
 from dce_tf.export.agreement import measure_agreement, require_agreement
 from dce_tf.export.card import describe
 from dce_tf.export.embedder import Embedder
@@ -47,7 +48,7 @@ def write_version(
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
         written = Path(temporary) / "model"
         written.mkdir()
-        export_format.write(embedder, written)
+        _write(embedder, export_format, written)
         agreement = _check(embedder, export_format, written)
         assets = written / export_format.assets
         assets.mkdir(exist_ok=True)
@@ -58,6 +59,19 @@ def write_version(
         target = folder / str(1 + max(versions(folder), default=0))
         shutil.move(written, target)
     return target
+
+
+def _write(embedder: Embedder, export_format: ExportFormat, folder: Path) -> None:
+    try:
+        export_format.write(embedder, folder)
+    except (ValueError, OSError):
+        raise
+    except Exception as error:
+        # Each library has errors of its own for a layer it does not know.
+        raise ValueError(
+            f"The model cannot be had as {export_format.name}: {first_line(error)}. "
+            "Nothing was written. Try another --format; --verbose shows more."
+        ) from error
 
 
 def _check(embedder: Embedder, export_format: ExportFormat, folder: Path) -> Any:

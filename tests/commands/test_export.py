@@ -88,8 +88,8 @@ def test_served_and_trained_embedding_agree(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in EXPORT_FORMATS if n != "saved_model"])
-def test_every_format_embeds_the_runs_images(
+@pytest.mark.parametrize("name", ["onnx", "litert_int8"])
+def test_other_formats_embed_the_runs_images(
     name: str,
     run: RunDirectory,
     files: list[Path],

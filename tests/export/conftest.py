@@ -39,12 +39,12 @@ def build_with_everything() -> EmbeddingModel:
     return model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model() -> EmbeddingModel:
     return build_model()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(model: EmbeddingModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_saved_model(model, SIZE, tmp_path_factory.mktemp("export"))
 

@@ -139,7 +139,7 @@ def test_int8_without_images_says_where_to_get_them() -> None:
         EXPORT_FORMATS.build("litert_int8")
 
 
-@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("name", ["saved_model", "onnx"])
 def test_model_trained_in_bfloat16_is_exported(
     name: str, model: EmbeddingModel, tmp_path: Path
 ) -> None:
@@ -164,6 +164,18 @@ def test_export_that_does_not_agree_is_refused_and_leaves_nothing(
     monkeypatch.setattr(keras_format, "write", wrong)
     with pytest.raises(ValueError, match=r"keras export does not embed .* cosine was"):
         write_version(Embedder(model, SIZE), keras_format, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_converter_that_fails_is_named_with_its_reason(
+    model: EmbeddingModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object, embedder: Embedder, folder: Path) -> None:
+        raise RuntimeError("no op for this layer.\nand much more")
+
+    monkeypatch.setattr(EXPORT_FORMATS.factory("openvino"), "write", fail)
+    with pytest.raises(ValueError, match=r"as openvino: no op for this layer\. "):
+        write("openvino", model, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -75,8 +75,6 @@ def test_nearest_of_the_gallery_are_found_without_python(
     np.testing.assert_array_equal(decode(found["labels"]), labels[order])
     expected = np.take_along_axis(similarity, order, 1)
     np.testing.assert_allclose(found["scores"], expected, atol=1e-5)
-    plain = run_in_c(folder, "serving_default", tmp_path, **as_bytes(BATCH))
-    np.testing.assert_allclose(plain["embedding"], vectors, atol=1e-5)
 
 
 def test_gallery_lies_with_the_weights_and_is_warmed_up(
