@@ -76,6 +76,7 @@ def fingerprint_model(model: EmbeddingModel, *, image_size: int, precision: str)
         "reading": _READING,
         "image_size": image_size,
         "precision": precision,
+        "computed_in": sorted({each.compute_dtype for each in model._flatten_layers()}),
         "pooling": model.pooling,
         "parts": layer.parts,
         "num_learners": layer.num_learners,

@@ -44,6 +44,7 @@ def write_version(
         ValueError: If the model cannot be had in that format, or what was written does
             not embed as the model does; nothing is left of it then.
     """
+    embedder = export_format.as_computed(embedder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
         written = Path(temporary) / "model"

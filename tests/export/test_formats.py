@@ -139,16 +139,20 @@ def test_int8_without_images_says_where_to_get_them() -> None:
         EXPORT_FORMATS.build("litert_int8")
 
 
-@pytest.mark.parametrize("name", ["saved_model", "onnx"])
-def test_model_trained_in_bfloat16_is_exported(
-    name: str, model: EmbeddingModel, tmp_path: Path
+def test_model_trained_in_bfloat16_is_served_so_and_converted_to_float32(
+    model: EmbeddingModel, written: dict[str, Path], tmp_path: Path
 ) -> None:
     mixed = EmbeddingModel.from_config(model.get_config())
     mixed.build((None, SIZE, SIZE, 3))
     mixed.set_weights(model.get_weights())
     set_precision(mixed.backbone, "mixed_bfloat16")
-    got = embed(name, write(name, mixed, tmp_path))
-    assert np.sum(got * model(IMAGES).numpy(), axis=1).min() > 0.999
+    expected = {"saved_model": mixed(IMAGES).numpy(), "onnx": model(IMAGES).numpy()}
+    assert np.abs(expected["saved_model"] - expected["onnx"]).max() > 1e-4
+    for name, embedding in expected.items():
+        folder = write(name, mixed, tmp_path / name)
+        np.testing.assert_allclose(embed(name, folder), embedding, atol=1e-5)
+        same = fingerprint(folder) == fingerprint(written[name])
+        assert same == (name == "onnx")
 
 
 def test_export_that_does_not_agree_is_refused_and_leaves_nothing(

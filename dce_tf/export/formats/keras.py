@@ -21,6 +21,10 @@ class Keras(ExportFormat):
     name = "keras"
     precisions = ("float32",)
 
+    def as_computed(self, embedder: Embedder) -> Embedder:
+        """Returns it as it was trained."""
+        return embedder
+
     def write(self, embedder: Embedder, folder: Path) -> None:
         """Writes the model as it is."""
         embedder.model.save(folder / FILE)

@@ -31,7 +31,7 @@ class LiteRT(ExportFormat):
     def write(self, embedder: Embedder, folder: Path) -> None:
         """Converts the signature that takes decoded images."""
         with tempfile.TemporaryDirectory() as temporary:
-            embedder.in_float32().save_tensor_signature(Path(temporary))
+            embedder.save_tensor_signature(Path(temporary))
             converter = tf.lite.TFLiteConverter.from_saved_model(
                 temporary, signature_keys=[SERVE_TENSOR]
             )

@@ -33,7 +33,7 @@ class Onnx(ExportFormat):
 
     def write(self, embedder: Embedder, folder: Path) -> None:
         """Converts the signature that takes decoded images."""
-        function = embedder.in_float32().tensor_signature(empty=False)
+        function = embedder.tensor_signature(empty=False)
         proto, _ = self._converter.convert.from_function(
             function,
             function.input_signature,

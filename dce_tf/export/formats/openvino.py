@@ -27,7 +27,7 @@ class OpenVino(ExportFormat):
     def write(self, embedder: Embedder, folder: Path) -> None:
         """Converts the signature that takes decoded images."""
         with tempfile.TemporaryDirectory() as temporary:
-            embedder.in_float32().save_tensor_signature(Path(temporary))
+            embedder.save_tensor_signature(Path(temporary))
             # Not `convert_model`, which reports its use over the network.
             model = self._library.Core().read_model(temporary)
             # What is in float16 stays so; the rest is not to be rounded too.

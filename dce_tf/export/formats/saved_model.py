@@ -34,6 +34,10 @@ class SavedModel(ExportFormat):
         self._top_k_index = top_k_index
         self._top_k = top_k
 
+    def as_computed(self, embedder: Embedder) -> Embedder:
+        """Returns it as it was trained."""
+        return embedder
+
     def write(self, embedder: Embedder, folder: Path) -> None:
         """Writes it, with requests for TensorFlow Serving to warm up with."""
         served = embedder.module()
