@@ -1,4 +1,4 @@
-"""The gallery of a signature that searches: embeddings read from Parquet files."""
+"""The gallery of a signature that searches: embeddings that `embed` wrote."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
+
+from dce_tf.index.collection import Vectors
+from dce_tf.index.embeddings import check_folder, read_records
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Gallery:
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
-    vectors: npt.NDArray[np.float32]
+    vectors: Vectors
 
 
 def read_gallery(folder: Path, fingerprint: str) -> Gallery:
@@ -37,42 +37,23 @@ def read_gallery(folder: Path, fingerprint: str) -> Gallery:
     Raises:
         ValueError: If there are none, they are another model's, or an id occurs twice.
     """
-    files = sorted(folder.glob("part-*.parquet"))
-    if not files:
+    header, parts = check_folder(folder)
+    if header.fingerprint != fingerprint:
         raise ValueError(
-            f"--top_k_index={folder} holds no embeddings (part-….parquet). Make some "
-            "with `python main.py embed`."
+            f"--top_k_index={folder} holds embeddings of another model: its "
+            f"fingerprint is {header.fingerprint}, that of the model to be exported is "
+            f"{fingerprint}. Embed the gallery with this model, exported with the same "
+            "flags, and try again."
         )
-    tables = [_read(file, fingerprint) for file in files]
-    table = pa.concat_tables(tables)
-    ids = tuple(table["id"].to_pylist())
-    if len(set(ids)) < len(ids):
-        ((twice, _),) = Counter(ids).most_common(1)
+    ids, labels, blocks = [], [], []
+    for records in read_records(folder, parts):
+        ids += [str(record.id) for record in records]
+        labels += [record.label or "" for record in records]
+        blocks.append(np.stack([record.vector for record in records]))
+    twice = [name for name, times in Counter(ids).items() if times > 1]
+    if twice:
         raise ValueError(
-            f"--top_k_index={folder}: found the id {twice} twice; expected each once, "
-            "as what is found is named by it. Remove the older files."
+            f"--top_k_index={folder}: found the id {twice[0]} twice; expected each "
+            "once, as what is found is named by it. Remove the older files."
         )
-    labels = tuple(label or "" for label in table["label"].to_pylist())
-    column = table["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False)
-    return Gallery(ids, labels, vectors.reshape(len(ids), -1).astype(np.float32))
-
-
-def _read(file: Path, fingerprint: str) -> pa.Table:
-    table = pq.read_table(file, columns=["id", "label", "embedding"])
-    theirs = (table.schema.metadata or {}).get(b"dce_tf.fingerprint", b"none").decode()
-    if theirs != fingerprint:
-        raise ValueError(
-            f"{file} holds embeddings of another model: its fingerprint is {theirs}, "
-            f"that of the model to be exported is {fingerprint}. Embed the gallery "
-            "with this model, exported with the same flags, and try again."
-        )
-    # Parts may differ in what is known of their labels.
-    schema = pa.schema(
-        {
-            "id": pa.string(),
-            "label": pa.string(),
-            "embedding": table.schema.field("embedding").type,
-        }
-    )
-    return table.cast(schema)
+    return Gallery(tuple(ids), tuple(labels), np.concatenate(blocks))

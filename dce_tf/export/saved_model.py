@@ -1,4 +1,4 @@
-"""The shortest way to a SavedModel, and the signatures it has."""
+"""The shortest way to a SavedModel."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dce_tf.export.embedder import SERVE_BYTES, SERVE_TENSOR, Embedder
+from dce_tf.export.embedder import Embedder
 from dce_tf.export.formats.saved_model import SavedModel
 from dce_tf.export.writing import write_version
 from dce_tf.model import EmbeddingModel
-
-__all__ = ["SERVE_BYTES", "SERVE_TENSOR", "export_saved_model"]
 
 
 def export_saved_model(

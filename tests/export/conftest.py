@@ -13,6 +13,7 @@ SIZE = 32
 
 
 def build_model(**settings: str) -> EmbeddingModel:
+    keras.utils.set_random_seed(0)
     model = EmbeddingModel(
         build_backbone("small"), DivideConquerEmbedding(16, 4), **settings
     )

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
@@ -13,12 +11,13 @@ from dce_tf.export import Embedder, write_version
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.export.formats.saved_model import SavedModel
 from dce_tf.export.gallery import read_gallery
+from dce_tf.index.embeddings import Header, Part, read_header, write_part
 from dce_tf.model import EmbeddingModel
 from tests.export.conftest import SIZE
 from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
 
 
-def write_part(
+def write_some(
     folder: Path,
     number: int,
     vectors: np.ndarray,
@@ -26,22 +25,15 @@ def write_part(
     labels: list[str] | list[None],
     made_by: str,
 ) -> None:
-    folder.mkdir(exist_ok=True)
-    flat = pa.array(vectors.astype(np.float32).ravel())
-    count = len(ids)
-    table = pa.table(
-        {
-            "id": ids,
-            "path": pa.nulls(count, pa.string()),
-            "label": labels,
-            "metadata": ["{}"] * count,
-            "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
-        }
+    write_part(
+        folder / Part(1, 0, number).name,
+        Header(made_by, vectors.shape[1]),
+        ids,
+        [None] * len(ids),
+        labels,
+        [{}] * len(ids),
+        vectors,
     )
-    table = table.replace_schema_metadata(
-        {"dce_tf.fingerprint": made_by, "dce_tf.embedding_dim": str(vectors.shape[1])}
-    )
-    pq.write_table(table, folder / f"part-00000-of-00001-{number:06d}.parquet")
 
 
 @pytest.fixture
@@ -50,10 +42,10 @@ def gallery(model: EmbeddingModel, tmp_path: Path) -> Path:
     vectors = evaluated(model, BATCH)
     made_by = Embedder(model, SIZE).fingerprint
     folder = tmp_path / "gallery"
-    write_part(
+    write_some(
         folder, 0, vectors[:4], ["a", "b", "ç", "d"], ["x", "x", "y", "y"], made_by
     )
-    write_part(folder, 1, -vectors[:3], [10, 11, 12], [None] * 3, made_by)
+    write_some(folder, 1, -vectors[:3], [10, 11, 12], [None] * 3, made_by)
     return folder
 
 
@@ -84,7 +76,7 @@ def test_gallery_lies_with_the_weights_and_is_warmed_up(
     many /= np.linalg.norm(many, axis=1, keepdims=True)
     names = [f"more-{row}" for row in range(len(many))]
     made_by = fingerprint(exported)
-    write_part(gallery, 2, many, names, [None] * len(many), made_by)
+    write_some(gallery, 2, many, names, [None] * len(many), made_by)
     folder = write_version(Embedder(model, SIZE), SavedModel(gallery), tmp_path / "e")
     assert (folder / "saved_model.pb").stat().st_size < many.nbytes // 2
     assert fingerprint(folder) == made_by
@@ -112,18 +104,18 @@ def test_more_neighbours_than_images_are_refused(
 def test_embeddings_of_another_model_are_refused_with_both_fingerprints(
     gallery: Path,
 ) -> None:
-    theirs = pq.read_schema(next(iter(gallery.iterdir()))).metadata
+    theirs = read_header(next(iter(gallery.iterdir()))).fingerprint
     with pytest.raises(ValueError, match="another model") as caught:
         read_gallery(gallery, "ab" * 32)
     assert "ab" * 32 in str(caught.value)
-    assert theirs[b"dce_tf.fingerprint"].decode() in str(caught.value)
+    assert theirs in str(caught.value)
 
 
 def test_ids_that_read_the_same_and_an_empty_folder_are_refused(
     model: EmbeddingModel, gallery: Path, tmp_path: Path
 ) -> None:
     made_by = Embedder(model, SIZE).fingerprint
-    write_part(gallery, 2, np.eye(16)[:1], ["10"], [None], made_by)
+    write_some(gallery, 2, np.eye(16)[:1], ["10"], [None], made_by)
     with pytest.raises(ValueError, match="the id 10 twice"):
         read_gallery(gallery, made_by)
     with pytest.raises(ValueError, match=r"holds no embeddings \(part-….parquet\)"):
