@@ -5,8 +5,8 @@ Serving, to the run's own export/; `export FILE.keras --image_size=224` to FILE-
 
 `--format` names another format; it goes to export-FORMAT/. Each export is run once and
 refused if it does not embed as the model does. `litert_int8` is calibrated on training
-images: those of the run, or of --dataset and --data_dir. `--top_k_index` takes
-embeddings that `embed` made with the same model, exported with the same flags.
+images: those of the run, or of --dataset and --data_dir. `--top_k_index` takes what
+`embed` or `index` made with the same model, exported with the same flags.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def define_flags(values: flags.FlagValues) -> None:
         (
             "top_k_index",
             None,
-            "Folder of embeddings: adds the signature top_k, from image_bytes to the "
-            "ids, scores and labels of the nearest of them.",
+            "Folder of embeddings, or an index: adds the signature top_k, from "
+            "image_bytes to the ids, scores and labels of the nearest of them.",
         ),
     ):
         flags.DEFINE_string(name, default, text, flag_values=values)

@@ -32,7 +32,7 @@ class ExportSettings:
         format: Name of a format, with options.
         precision: What weights are stored as; default: what the format does.
         embedding_learners: How many learners are kept; default: all.
-        top_k_index: Folder of embeddings for a signature that searches.
+        top_k_index: Embeddings or an index, for a signature that searches.
         top_k: How many that signature finds.
         folder: Holds the versions; default: beside the source.
     """

@@ -11,7 +11,15 @@ from dce_tf.export import Embedder, write_version
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.export.formats.saved_model import SavedModel
 from dce_tf.export.gallery import read_gallery
-from dce_tf.index.embeddings import Header, Part, read_header, write_part
+from dce_tf.index import build_collection, open_collection
+from dce_tf.index.embeddings import (
+    Header,
+    Part,
+    check_folder,
+    read_header,
+    read_records,
+    write_part,
+)
 from dce_tf.model import EmbeddingModel
 from tests.export.conftest import SIZE
 from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
@@ -42,8 +50,9 @@ def gallery(model: EmbeddingModel, tmp_path: Path) -> Path:
     vectors = evaluated(model, BATCH)
     made_by = Embedder(model, SIZE).fingerprint
     folder = tmp_path / "gallery"
+    # Whoever wrote them may not have scaled them.
     write_some(
-        folder, 0, vectors[:4], ["a", "b", "ç", "d"], ["x", "x", "y", "y"], made_by
+        folder, 0, 3 * vectors[:4], ["a", "b", "ç", "d"], ["x", "x", "y", "y"], made_by
     )
     write_some(folder, 1, -vectors[:3], [10, 11, 12], [None] * 3, made_by)
     return folder
@@ -109,6 +118,33 @@ def test_embeddings_of_another_model_are_refused_with_both_fingerprints(
         read_gallery(gallery, "ab" * 32)
     assert "ab" * 32 in str(caught.value)
     assert theirs in str(caught.value)
+
+
+def test_index_is_a_gallery_as_it_is_now(gallery: Path, tmp_path: Path) -> None:
+    header, parts = check_folder(gallery)
+    index = tmp_path / "index"
+    build_collection(
+        index,
+        read_records(gallery, parts),
+        fingerprint=header.fingerprint,
+        embedding_dim=header.embedding_dim,
+    )
+    collection = open_collection(str(index))
+    collection.delete([11])
+    collection.close()
+    found = read_gallery(index, header.fingerprint)
+    whole = read_gallery(gallery, header.fingerprint)
+    kept = [row for row, name in enumerate(whole.ids) if name != "11"]
+    assert found.ids == tuple(whole.ids[row] for row in kept)
+    assert found.labels == tuple(whole.labels[row] for row in kept)
+    np.testing.assert_allclose(found.vectors, whole.vectors[kept], atol=1e-6)
+    with pytest.raises(ValueError, match="another model"):
+        read_gallery(index, "ab" * 32)
+    build_collection(
+        tmp_path / "none", [], fingerprint=header.fingerprint, embedding_dim=16
+    )
+    with pytest.raises(ValueError, match="found no images"):
+        read_gallery(tmp_path / "none", header.fingerprint)
 
 
 def test_ids_that_read_the_same_and_an_empty_folder_are_refused(

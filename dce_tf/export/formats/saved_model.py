@@ -22,7 +22,7 @@ class SavedModel(ExportFormat):
     """For TensorFlow Serving: reads image files itself, and can search.
 
     Args:
-        top_k_index: Folder of embeddings for a signature that searches; default: none.
+        top_k_index: Embeddings or an index, for a signature that searches.
         top_k: How many that signature finds.
     """
 
