@@ -12,6 +12,7 @@ from dce_tf.augmentation import AUGMENTATIONS
 from dce_tf.backbones import BACKBONES
 from dce_tf.datasets import DATASETS
 from dce_tf.errors import UsageError
+from dce_tf.export import EXPORT_FORMATS
 from dce_tf.index.kinds import KINDS as KINDS_OF_INDEX
 from dce_tf.losses import LOSSES
 from dce_tf.miners import MINERS
@@ -32,6 +33,7 @@ KINDS: dict[str, Registry[Any]] = {
     "dataset": DATASETS,
     "rerank": RERANKERS,
     "kind": KINDS_OF_INDEX,
+    "format": EXPORT_FORMATS,
 }
 
 

@@ -61,9 +61,7 @@ def _from_card(path: Path) -> str | None:
     return None if found is None else str(found)
 
 
-def fingerprint_model(
-    model: EmbeddingModel, *, image_size: int, embedding_dim: int, precision: str
-) -> str:
+def fingerprint_model(model: EmbeddingModel, *, image_size: int, precision: str) -> str:
     """Returns the fingerprint of a model that is to be exported.
 
     Names of layers and functions do not count, as they differ from process to process.
@@ -71,15 +69,14 @@ def fingerprint_model(
     Args:
         model: The network.
         image_size: Side of its input in pixels.
-        embedding_dim: How many numbers of the embedding are kept, the first ones.
-        precision: What its numbers become, such as `"float32"`.
+        precision: What its weights become, such as `"float16"`.
     """
     layer = model.embedding
     settings: dict[str, Any] = {
         "reading": _READING,
         "image_size": image_size,
-        "embedding_dim": embedding_dim,
         "precision": precision,
+        "computed_in": sorted({each.compute_dtype for each in model._flatten_layers()}),
         "pooling": model.pooling,
         "parts": layer.parts,
         "num_learners": layer.num_learners,

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dce_tf.ahead import map_ahead
+from dce_tf.export.embedder import SERVE_BYTES
 from dce_tf.export.fingerprint import fingerprint
-from dce_tf.export.saved_model import SERVE_BYTES
 
 Embeddings = npt.NDArray[np.float32]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -11,12 +12,16 @@ FILE = "tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8)
 
 
-def write_warmup(folder: Path, image_size: int) -> Path:
-    """Writes a few requests for both signatures, so that the first real one is fast.
+def write_warmup(
+    folder: Path, image_size: int, more_from_bytes: Sequence[str] = ()
+) -> Path:
+    """Writes a few requests a signature, so that the first real one is fast.
 
     Args:
         folder: `assets.extra` of a SavedModel.
         image_size: Side of the model's input in pixels.
+        more_from_bytes: Signatures beside the two of the contract, which take
+            `image_bytes` too.
 
     Returns:
         The file, of TFRecords of `tensorflow.serving.PredictionLog`.
@@ -24,13 +29,13 @@ def write_warmup(folder: Path, image_size: int) -> Path:
     grey = tf.fill((image_size, image_size, 3), tf.constant(128, tf.uint8))
     encoded = tf.io.encode_jpeg(grey)
     images = tf.cast(grey, tf.float32)
+    requests = [("serving_default", "image_bytes", encoded)]
+    requests += [("serve_tensor", "images", images)]
+    requests += [(name, "image_bytes", encoded) for name in more_from_bytes]
     path = folder / FILE
     with tf.io.TFRecordWriter(str(path)) as writer:
         for size in BATCH_SIZES:
-            for signature, name, value in (
-                ("serving_default", "image_bytes", encoded),
-                ("serve_tensor", "images", images),
-            ):
+            for signature, name, value in requests:
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = "embedder"
                 request.model_spec.signature_name = signature

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,7 +10,6 @@ from rich.table import Table
 
 from dce_tf.config import Config
 from dce_tf.datasets import Images, Splits
-from dce_tf.export import export_saved_model
 from dce_tf.files import write_text
 from dce_tf.model import EmbeddingModel
 from dce_tf.pipelines import PictureReader
@@ -22,8 +20,8 @@ from dce_tf.reports.scores import SELECTED_ON_TEST, open_set_lines, scores_table
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.run_directory import RunDirectory, best_line
-from dce_tf.runs.card import model_card
 from dce_tf.runs.environment import environment
+from dce_tf.runs.exporting import export_run
 from dce_tf.runs.open_set import score_open_set
 from dce_tf.runs.session import build_evaluator, build_extractor
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
@@ -108,31 +106,6 @@ def conclude(
     _write_hparams(run, config, report)
     run.write_report(report)
     return report
-
-
-def export_run(
-    run: RunDirectory,
-    model: EmbeddingModel,
-    report: dict[str, Any] | None,
-    folder: Path | None = None,
-) -> Path:
-    """Exports the model of a run as its next version; returns where.
-
-    Args:
-        run: The run.
-        model: Of its best epoch.
-        report: For the card; None as long as the run is not done.
-        folder: Holds the versions; default: the run's own.
-    """
-    config = run.config()
-    labels = run.labels_file
-    return export_saved_model(
-        model,
-        config.image_size,
-        folder or run.export,
-        card=model_card(config, report),
-        labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
-    )
 
 
 def draw_plots(run: RunDirectory, history: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ SIZE = 32
 
 
 def build_model(**settings: str) -> EmbeddingModel:
+    keras.utils.set_random_seed(0)
     model = EmbeddingModel(
         build_backbone("small"), DivideConquerEmbedding(16, 4), **settings
     )
@@ -20,12 +21,31 @@ def build_model(**settings: str) -> EmbeddingModel:
     return model
 
 
-@pytest.fixture(scope="module")
+def build_with_everything() -> EmbeddingModel:
+    """Has what other backbones have and some runtimes lack.
+
+    Constants that are no variables, a convolution and a batch norm, of which oneDNN
+    makes one op, a convolution in groups, which Keras has XLA compile, an exact GELU.
+    """
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = layers.Normalization(mean=[99.0] * 3, variance=[3600.0] * 3)(inputs)
+    x = layers.Conv2D(32, 3, strides=2, use_bias=False)(x)
+    x = layers.ReLU(6)(layers.BatchNormalization()(x))
+    x = layers.Conv2D(32, 3, groups=8)(x)
+    x = layers.Activation("gelu")(x)
+    model = EmbeddingModel(keras.Model(inputs, x), DivideConquerEmbedding(16, 4))
+    model.build((None, SIZE, SIZE, 3))
+    return model
+
+
+@pytest.fixture(scope="session")
 def model() -> EmbeddingModel:
     return build_model()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(model: EmbeddingModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_saved_model(model, SIZE, tmp_path_factory.mktemp("export"))
 

@@ -1,15 +1,17 @@
 """Runs a SavedModel through TensorFlow's C API, without Python TensorFlow.
 
-    python run_saved_model.py EXPORT_DIR SIGNATURES_JSON REQUEST.npz RESULT.npy
+    python run_saved_model.py EXPORT_DIR SIGNATURE_JSON REQUEST.npz RESULT.npz
 
 That is how TensorFlow Serving loads and runs a model: what needs a Python kernel or a
-custom op fails here as it fails there. SIGNATURES_JSON holds the name of the input and
-output tensor; REQUEST.npz an array `bytes` of uint8 with `lengths`, for a string input,
-or an array `images`. A failure prints the runtime's message and exits with 1.
+custom op fails here as it fails there. SIGNATURE_JSON holds the name of the input and
+those of the output tensors, by key; REQUEST.npz an array `bytes` of uint8 with
+`lengths`, for a string input, or an array `images`. RESULT.npz has an array an output,
+strings as bytes. A failure prints the runtime's message and exits with 1.
 """
 
 import ctypes
 import json
+import math
 import sys
 import sysconfig
 from pathlib import Path
@@ -37,8 +39,10 @@ class Runtime:
             "TF_AllocateTensor",
             "TF_TensorData",
             "TF_GraphOperationByName",
+            "TF_StringGetDataPointer",
         ):
             getattr(self.lib, name).restype = ctypes.c_void_p
+        self.lib.TF_StringGetSize.restype = ctypes.c_size_t
         self.lib.TF_Message.restype = ctypes.c_char_p
         self.lib.TF_Dim.restype = ctypes.c_int64
         self.status = ctypes.c_void_p(self.lib.TF_NewStatus())
@@ -85,12 +89,13 @@ class Runtime:
         found = self.lib.TF_GraphOperationByName(self.graph, operation.encode())
         return Output(found, int(index))
 
-    def run(self, source: str, fed: ctypes.c_void_p, target: str) -> np.ndarray:
-        inputs, outputs = (
-            (Output * 1)(self.output(source)),
-            (Output * 1)(self.output(target)),
-        )
-        feeds, fetched = (ctypes.c_void_p * 1)(fed), (ctypes.c_void_p * 1)()
+    def run(
+        self, source: str, fed: ctypes.c_void_p, targets: list[str]
+    ) -> list[np.ndarray]:
+        count = len(targets)
+        inputs = (Output * 1)(self.output(source))
+        outputs = (Output * count)(*map(self.output, targets))
+        feeds, fetched = (ctypes.c_void_p * 1)(fed), (ctypes.c_void_p * count)()
         none = (None, 0, None)
         self.lib.TF_SessionRun(
             self.session,
@@ -100,20 +105,32 @@ class Runtime:
             1,
             outputs,
             fetched,
-            1,
+            count,
             *none,
             self.status,
         )
         self.check()
-        got = ctypes.c_void_p(fetched[0])
-        rank = self.lib.TF_NumDims(got)
-        result = np.empty([self.lib.TF_Dim(got, i) for i in range(rank)], np.float32)
-        ctypes.memmove(result.ctypes.data, self.lib.TF_TensorData(got), result.nbytes)
+        return [self.array(ctypes.c_void_p(tensor)) for tensor in fetched]
+
+    def array(self, tensor: ctypes.c_void_p) -> np.ndarray:
+        rank = self.lib.TF_NumDims(tensor)
+        shape = [self.lib.TF_Dim(tensor, i) for i in range(rank)]
+        data = self.lib.TF_TensorData(tensor)
+        if self.lib.TF_TensorType(tensor) == STRING:
+            slots = range(data, data + STRING_SIZE * math.prod(shape), STRING_SIZE)
+            return np.array([self.text(slot) for slot in slots], "S").reshape(shape)
+        result = np.empty(shape, np.float32)
+        ctypes.memmove(result.ctypes.data, data, result.nbytes)
         return result
+
+    def text(self, address: int) -> bytes:
+        slot = ctypes.c_void_p(address)
+        size = self.lib.TF_StringGetSize(slot)
+        return ctypes.string_at(self.lib.TF_StringGetDataPointer(slot), size)
 
 
 def main(folder: str, signature: str, request: str, result: str) -> None:
-    source, target = json.loads(signature)
+    source, targets = json.loads(signature)
     runtime = Runtime()
     runtime.load(folder)
     given = np.load(request)
@@ -123,7 +140,8 @@ def main(folder: str, signature: str, request: str, result: str) -> None:
         ends = np.cumsum(given["lengths"])
         parts = np.split(given["bytes"], ends[:-1]) if len(ends) else []
         fed = runtime.strings([part.tobytes() for part in parts])
-    np.save(result, runtime.run(source, fed, target))
+    received = runtime.run(source, fed, list(targets.values()))
+    np.savez(result, **dict(zip(targets, received, strict=True)))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,15 @@ import tensorflow as tf
 
 from dce_tf.export import export_saved_model
 from dce_tf.export.fingerprint import fingerprint, fingerprint_model
-from dce_tf.model import EmbeddingModel
+from dce_tf.export.truncation import keep_learners
+from dce_tf.model import EmbeddingModel, set_precision
 from tests.export.conftest import SIZE, build_model
 
 Copy = Callable[[EmbeddingModel], EmbeddingModel]
 
 
 def of(model: EmbeddingModel, **changed: int | str) -> str:
-    settings = {"image_size": SIZE, "embedding_dim": 16, "precision": "float32"}
+    settings = {"image_size": SIZE, "precision": "float32"}
     return fingerprint_model(model, **{**settings, **changed})
 
 
@@ -35,15 +36,18 @@ def test_fingerprint_differs_where_embeddings_do(
     bias.assign(tf.tensor_scatter_nd_add(bias, [[3]], [1e-6]))
     pooled = build_model(pooling="max")
     pooled.set_weights(model.get_weights())
+    mixed = copy_of(model)
+    set_precision(mixed.backbone, "mixed_bfloat16")
     found = {
         of(model),
         of(trained),
         of(pooled),
+        of(mixed),
         of(model, image_size=64),
-        of(model, embedding_dim=8),
+        of(keep_learners(model, 2)),
         of(model, precision="float16"),
     }
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 def test_foreign_saved_model_is_told_by_its_files(tmp_path: Path) -> None:

@@ -1,85 +1,19 @@
-import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from dce_tf import images
-from dce_tf.export import export_saved_model
+from dce_tf.export import Embedder, export_saved_model, write_version
+from dce_tf.export.formats.saved_model import SavedModel
 from dce_tf.model import EmbeddingModel
-from tests.export.conftest import SIZE
+from tests.export.conftest import SIZE, build_with_everything
+from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
 
-RUNNER = Path(__file__).with_name("run_saved_model.py")
-
-
-def picture(
-    kind: str, mode: str, size: tuple[int, int], seed: int, **options: bytes
-) -> bytes:
-    noise = np.random.default_rng(seed).integers(0, 256, (*size, 3)).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).convert(mode).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-BATCH = [
-    picture("JPEG", "RGB", (40, 50), 0),
-    picture("PNG", "RGBA", (90, 33), 1),
-    picture("GIF", "P", (32, 32), 2),
-    picture("BMP", "RGB", (10, 64), 3),
-    picture("WEBP", "RGB", (64, 48), 4),
-    picture("JPEG", "L", (41, 41), 5),
-    picture(
-        "JPEG",
-        "RGB",
-        (40, 60),
-        6,
-        exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0",
-    ),
-]
-
-
-def evaluated(model: EmbeddingModel, batch: list[bytes]) -> np.ndarray:
-    read = [images.evaluation_image(images.decode(data), SIZE) for data in batch]
-    return model(tf.stack(read)).numpy()
-
-
-def signature(folder: Path, name: str) -> list[str]:
-    proto = saved_model_pb2.SavedModel()
-    proto.ParseFromString((folder / "saved_model.pb").read_bytes())
-    found = proto.meta_graphs[0].signature_def[name]
-    ((_, source),) = found.inputs.items()
-    ((_, target),) = found.outputs.items()
-    return [source.name, target.name]
-
-
-def run_in_c(
-    folder: Path, name: str, tmp_path: Path, **request: np.ndarray
-) -> np.ndarray:
-    np.savez(tmp_path / "request.npz", **request)
-    words = [folder, json.dumps(signature(folder, name)), tmp_path / "request.npz"]
-    done = subprocess.run(
-        [sys.executable, RUNNER, *words, tmp_path / "result.npy"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return np.load(tmp_path / "result.npy")
-
-
-def as_bytes(batch: list[bytes]) -> dict[str, np.ndarray]:
-    return {
-        "bytes": np.frombuffer(b"".join(batch), np.uint8),
-        "lengths": np.array([len(data) for data in batch], np.int64),
-    }
+DECODERS = ("DecodeImage", "DecodeAndCropJpeg")
 
 
 def test_signatures_are_those_of_the_contract(exported: Path) -> None:
@@ -97,10 +31,37 @@ def test_signatures_are_those_of_the_contract(exported: Path) -> None:
 def test_mixed_batch_equals_evaluation_without_python(
     exported: Path, model: EmbeddingModel, tmp_path: Path
 ) -> None:
-    got = run_in_c(exported, "serving_default", tmp_path, **as_bytes(BATCH))
+    received = run_in_c(exported, "serving_default", tmp_path, **as_bytes(BATCH))
+    got = received["embedding"]
     cosine = np.sum(got * evaluated(model, BATCH), axis=1)
     assert cosine.min() >= 0.9999
     np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, rtol=1e-5)
+
+
+def test_photographs_equal_evaluation_without_python(
+    exported: Path, model: EmbeddingModel, shared: Path, tmp_path: Path
+) -> None:
+    files = sorted((shared / "data" / "grocery" / "images").rglob("*.jpg"))[::400]
+    photographs = [path.read_bytes() for path in files]
+    received = run_in_c(exported, "serving_default", tmp_path, **as_bytes(photographs))
+    cosine = np.sum(received["embedding"] * evaluated(model, photographs), axis=1)
+    assert cosine.min() >= 0.9999
+
+
+def test_images_of_a_batch_are_decoded_side_by_side_on_the_cpu(exported: Path) -> None:
+    proto = saved_model_pb2.SavedModel.FromString(
+        (exported / "saved_model.pb").read_bytes()
+    )
+    library = proto.meta_graphs[0].graph_def.library
+    nodes = [node for function in library.function for node in function.node_def]
+    loops = [node for node in nodes if node.op in ("While", "StatelessWhile")]
+    assert loops
+    for loop in loops:
+        assert loop.attr["parallel_iterations"].i == 32
+        assert loop.attr["_lower_using_switch_merge"].b
+    decoders = [node for node in nodes if node.op in DECODERS]
+    assert decoders
+    assert all("CPU:0" in node.device for node in [*loops, *decoders])
 
 
 def test_decoded_images_equal_the_model_without_python(
@@ -108,13 +69,39 @@ def test_decoded_images_equal_the_model_without_python(
 ) -> None:
     given = np.random.default_rng(0).uniform(0, 255, (3, SIZE, SIZE, 3))
     given = given.astype(np.float32)
-    got = run_in_c(exported, "serve_tensor", tmp_path, images=given)
-    np.testing.assert_allclose(got, model(given), atol=1e-5)
+    received = run_in_c(exported, "serve_tensor", tmp_path, images=given)
+    np.testing.assert_allclose(received["embedding"], model(given), atol=1e-5)
 
 
-def test_empty_batch_gives_no_embeddings(exported: Path) -> None:
-    served = tf.saved_model.load(exported).signatures
-    empty = served["serving_default"](image_bytes=tf.zeros((0,), tf.string))
+def test_float16_halves_the_weights_and_equals_evaluation_without_python(
+    exported: Path, model: EmbeddingModel, tmp_path: Path
+) -> None:
+    embedder = Embedder(model, SIZE, "float16")
+    folder = write_version(embedder, SavedModel(), tmp_path / "export")
+    data = "variables/variables.data-00000-of-00001"
+    weights = 4 * model.count_params()
+    assert weights < (exported / data).stat().st_size < 1.1 * weights
+    assert weights / 2 < (folder / data).stat().st_size < 1.1 * weights / 2
+    received = run_in_c(folder, "serving_default", tmp_path, **as_bytes(BATCH))
+    got = received["embedding"]
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, rtol=1e-5)
+    expected = evaluated(model, BATCH)
+    assert np.sum(got * expected, axis=1).min() >= 0.9999
+    assert np.abs(got - expected).max() > 1e-6
+
+
+def test_any_network_and_no_images_at_all_without_python(tmp_path: Path) -> None:
+    model = build_with_everything()
+    folder = export_saved_model(model, SIZE, tmp_path / "export")
+    received = run_in_c(folder, "serving_default", tmp_path, **as_bytes(BATCH))
+    expected = evaluated(model, BATCH)
+    np.testing.assert_allclose(received["embedding"], expected, atol=1e-5)
+    nothing = {"bytes": np.zeros(0, np.uint8), "lengths": np.zeros(0, np.int64)}
+    empty = run_in_c(folder, "serving_default", tmp_path, **nothing)
+    assert empty["embedding"].shape == (0, 16)
+    images = np.zeros((0, SIZE, SIZE, 3), np.float32)
+    empty = run_in_c(folder, "serve_tensor", tmp_path, images=images)
     assert empty["embedding"].shape == (0, 16)
 
 
@@ -125,22 +112,6 @@ def test_damaged_image_fails_with_the_runtimes_message(
         run_in_c(
             exported, "serving_default", tmp_path, **as_bytes([b"no image at all"])
         )
-
-
-def test_runner_refuses_a_model_that_needs_python(tmp_path: Path) -> None:
-    module = tf.Module()
-
-    def python(data: tf.Tensor) -> tf.Tensor:
-        return tf.numpy_function(
-            lambda x: np.zeros((len(x), 2), np.float32), [data], tf.float32
-        )
-
-    function = tf.function(python, input_signature=[tf.TensorSpec((None,), tf.string)])
-    tf.saved_model.save(
-        module, tmp_path / "bad", signatures=function.get_concrete_function()
-    )
-    with pytest.raises(RuntimeError, match="PyFunc"):
-        run_in_c(tmp_path / "bad", "serving_default", tmp_path, **as_bytes(BATCH[:1]))
 
 
 def test_every_export_is_a_new_version(model: EmbeddingModel, tmp_path: Path) -> None:
@@ -166,7 +137,7 @@ def test_warm_up_requests_are_answered_by_the_model(exported: Path) -> None:
 
 
 def test_card_and_labels_lie_beside_the_model(
-    model: EmbeddingModel, tmp_path: Path
+    model: EmbeddingModel, exported: Path, tmp_path: Path
 ) -> None:
     card = {"name": "é", "license": {"model": None}}
     folder = export_saved_model(model, SIZE, tmp_path, card, ["apple", "kiwi é"])
@@ -174,9 +145,9 @@ def test_card_and_labels_lie_beside_the_model(
     written = json.loads((assets / "model_card.json").read_text("utf-8"))
     assert written == {**written, **card}
     assert written["preprocessing"]["image_size"] == SIZE
+    assert written["agreement_with_training"]["min_cosine"] >= 0.9999
     assert (assets / "labels.txt").read_text("utf-8") == "apple\nkiwi é\n"
-    plain = export_saved_model(model, SIZE, tmp_path)
-    assert {path.name for path in (plain / "assets.extra").iterdir()} == {
+    assert {path.name for path in (exported / "assets.extra").iterdir()} == {
         "model_card.json",
         "tf_serving_warmup_requests",
     }

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf import cli, devices, images
+from dce_tf import cli, devices
 from dce_tf.config import Config
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.outcome import load_best_model
@@ -80,21 +80,6 @@ def test_run_leaves_what_the_contract_promises(config: Config) -> None:
     again = run.export / "2" / "assets.extra" / "model_card.json"
     assert json.loads(again.read_text()) == card
     assert json.loads(run.bad_images_file.read_text()) == {}
-
-
-def test_export_gives_the_embedding_of_the_trainer(config: Config, data: Path) -> None:
-    train(
-        dataclasses.replace(
-            config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0
-        )
-    )
-    run = RunDirectory.of(config)
-    path = next((data / "images").rglob("*.jpg")).read_bytes()
-    model = load_best_model(run)
-    expected = model(images.evaluation_image(images.decode(path), 32)[None])
-    served = tf.saved_model.load(run.export / "1").signatures["serving_default"]
-    got = served(image_bytes=tf.constant([path]))["embedding"]
-    assert float(tf.reduce_sum(got * expected)) >= 0.9999
 
 
 def test_finished_run_is_shown_not_overwritten(config: Config) -> None:

@@ -1,0 +1,180 @@
+"""A model as it is served: with its size, its precision and its signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from dce_tf import images
+from dce_tf.export.fingerprint import fingerprint_model
+from dce_tf.model import EmbeddingModel, set_precision
+
+SERVE_BYTES = "serving_default"
+SERVE_TENSOR = "serve_tensor"
+# Images of one batch that are decoded side by side, as far as there are threads: as
+# many as cores. More than that take memory and no time.
+PARALLEL_IMAGES = 32
+
+_HALVES = ("float16", "bfloat16")
+
+
+class Embedder:
+    """A model that is to be exported.
+
+    Args:
+        model: Built outside of any multi-device strategy.
+        image_size: Side of its input in pixels.
+        precision: What its kernels are stored as: `"float32"`, `"float16"` (vectors,
+            such as biases, stay), or `"int8"`, which a format sees to. From float16 it
+            computes as it was trained all the same.
+    """
+
+    def __init__(
+        self, model: EmbeddingModel, image_size: int, precision: str = "float32"
+    ) -> None:
+        self.model = model
+        self.image_size = image_size
+        self.precision = precision
+        self._stored = [_stored(variable, precision) for variable in model.variables]
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the embedding."""
+        return int(self.model.embedding.units)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Which model it is."""
+        return fingerprint_model(
+            self.model, image_size=self.image_size, precision=self.precision
+        )
+
+    @property
+    def computes_in_half(self) -> bool:
+        """Whether a layer computes in float16 or bfloat16, as it was trained."""
+        layers = self.model._flatten_layers()
+        return any(layer.compute_dtype in _HALVES for layer in layers)
+
+    def in_float32(self) -> Embedder:
+        """Returns the same model for runtimes that compute in float32."""
+        if not self.computes_in_half:
+            return self
+        copy = EmbeddingModel.from_config(self.model.get_config())
+        copy.build((None, self.image_size, self.image_size, 3))
+        copy.set_weights(self.model.get_weights())
+        set_precision(copy.backbone, "float32")
+        return Embedder(copy, self.image_size, self.precision)
+
+    def embed_some(self, images: Any) -> Any:
+        """Embeds one image or more, cropped to the input size, float32, 0–255."""
+        if self.precision != "float16":
+            return self.model(images, training=False)
+        values = {
+            id(variable): tf.cast(stored, variable.dtype)
+            for variable, stored in zip(self.model.variables, self._stored, strict=True)
+        }
+        embedding, _ = self.model.stateless_call(
+            [values[id(each)] for each in self.model.trainable_variables],
+            [values[id(each)] for each in self.model.non_trainable_variables],
+            images,
+            training=False,
+        )
+        return embedding
+
+    def embed_images(self, images: Any) -> Any:
+        """Embeds images as `embed_some` does, none too."""
+        # oneDNN's convolution with a batch norm fails on an empty batch. Joined and not
+        # padded, as the runtime makes one op of a padding and a convolution.
+        shape = tf.shape(images)
+        missing = tf.cast(shape[0] == 0, tf.int32)
+        filler = tf.zeros(tf.concat([[missing], shape[1:]], 0))
+        filled = tf.ensure_shape(tf.concat([images, filler], 0), images.shape)
+        return self.embed_some(filled)[: shape[0]]
+
+    def embed_bytes(self, image_bytes: Any) -> Any:
+        """Embeds encoded images, string `(batch,)`, read as in evaluation."""
+        shape = (self.image_size, self.image_size, 3)
+        with tf.device("CPU:0"):
+            batch = tf.map_fn(
+                lambda data: images.evaluation_image(
+                    images.open_picture(data), self.image_size
+                ),
+                image_bytes,
+                fn_output_signature=tf.TensorSpec(shape, tf.float32),
+                parallel_iterations=PARALLEL_IMAGES,
+            )
+        return self.embed_images(batch)
+
+    def bytes_signature(self) -> Any:
+        """Returns the function of `serving_default`."""
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+        def embed(image_bytes: Any) -> dict[str, Any]:
+            return {"embedding": self.embed_bytes(image_bytes)}
+
+        return traced(embed)
+
+    def tensor_signature(self, *, empty: bool = True) -> Any:
+        """Returns the function of `serve_tensor`.
+
+        Args:
+            empty: Whether it must take an empty batch.
+        """
+        shape = (None, self.image_size, self.image_size, 3)
+        run = self.embed_images if empty else self.embed_some
+
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
+        def embed(images: Any) -> dict[str, Any]:
+            return {"embedding": run(images)}
+
+        return traced(embed)
+
+    def module(self) -> tf.Module:
+        """Returns what holds the variables of the signatures, for a SavedModel."""
+        module = tf.Module(name="embedder")
+        # Not the Keras model too: every weight would be stored twice.
+        module.stored = self._stored
+        return module
+
+    def save_tensor_signature(self, folder: Path) -> None:
+        """Writes a SavedModel of the network alone, for converters to read."""
+        save(self.module(), folder, {SERVE_TENSOR: self.tensor_signature(empty=False)})
+
+
+def save(module: tf.Module, folder: Path, signatures: Mapping[str, Any]) -> None:
+    """Writes a SavedModel.
+
+    Args:
+        module: Holds the variables.
+        folder: Where to.
+        signatures: Functions that are `traced`, by name.
+    """
+    # As they were traced: TensorFlow would trace a `tf.function` anew.
+    found = {name: each.get_concrete_function() for name, each in signatures.items()}
+    tf.saved_model.save(module, str(folder), signatures=found)
+
+
+def traced(function: Any) -> Any:
+    """Returns a `tf.function`, traced once, whose functions within became part of it.
+
+    Keras has convolutions in groups compiled by XLA, which TensorFlow Serving need not
+    have. Without gradients the plain op does.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        function.get_concrete_function()
+    finally:
+        tf.config.run_functions_eagerly(before)
+    return function
+
+
+def _stored(variable: Any, precision: str) -> Any:
+    # Vectors are a thousandth of a network, and variances lose most by rounding.
+    if precision == "float16" and variable.dtype == "float32" and variable.ndim > 1:
+        return tf.Variable(tf.cast(variable.value, tf.float16), trainable=False)
+    return variable.value

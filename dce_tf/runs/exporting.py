@@ -1,0 +1,162 @@
+"""Export of a run's best epoch, or of a model file, in any format."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dce_tf import images
+from dce_tf.config import Config
+from dce_tf.datasets import DATASETS
+from dce_tf.errors import UsageError, first_line
+from dce_tf.export import EXPORT_FORMATS, Embedder, write_version
+from dce_tf.export.formats import ExportFormat
+from dce_tf.export.truncation import keep_learners
+from dce_tf.model import EmbeddingModel
+from dce_tf.registry import suggest
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.card import model_card
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings:
+    """What an export shall be.
+
+    Attributes:
+        format: Name of a format, with options.
+        precision: What weights are stored as; default: what the format does.
+        embedding_learners: How many learners are kept; default: all.
+        top_k_index: Embeddings or an index, for a signature that searches.
+        top_k: How many that signature finds.
+        folder: Holds the versions; default: beside the source.
+    """
+
+    format: str = "saved_model"
+    precision: str | None = None
+    embedding_learners: int | None = None
+    top_k_index: Path | None = None
+    top_k: int = 10
+    folder: Path | None = None
+
+    @property
+    def suffix(self) -> str:
+        """What tells the folder of a format from that of another, `""` or `"-onnx"`."""
+        name, _ = EXPORT_FORMATS.check(self.format)
+        return "" if name == "saved_model" else f"-{name}"
+
+
+def export_run(
+    run: RunDirectory,
+    model: EmbeddingModel,
+    report: Mapping[str, Any] | None,
+    settings: ExportSettings | None = None,
+    data: Config | None = None,
+) -> Path:
+    """Exports the model of a run as its next version; returns where.
+
+    Args:
+        run: The run.
+        model: Of its best epoch.
+        report: For the card; None as long as the run is not done.
+        settings: What the export shall be; default: a SavedModel.
+        data: Where images to calibrate on lie; default: as in training.
+    """
+    settings = settings or ExportSettings()
+    config = run.config()
+    labels = run.labels_file
+    return export_model(
+        model,
+        config.image_size,
+        settings.folder or run.export.with_name(f"{run.export.name}{settings.suffix}"),
+        settings,
+        card=model_card(config, report),
+        labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
+        real_images=image_source(data or config, run.bad_images_file),
+    )
+
+
+def export_model(
+    model: EmbeddingModel,
+    image_size: int,
+    folder: Path,
+    settings: ExportSettings,
+    *,
+    card: Mapping[str, Any],
+    labels: Sequence[str] = (),
+    real_images: Callable[[int], Any] | None = None,
+) -> Path:
+    """Exports a model as the next version in a folder; returns where.
+
+    Raises:
+        UsageError: If the settings do not fit each other or the model.
+    """
+    export_format = EXPORT_FORMATS.build(
+        settings.format,
+        top_k_index=settings.top_k_index,
+        top_k=settings.top_k,
+        real_images=real_images,
+    )
+    if settings.top_k_index is not None and not export_format.has_search:
+        raise UsageError(
+            f"--top_k_index={settings.top_k_index}: a gallery fits into "
+            f"--format=saved_model only; received --format={settings.format}."
+        )
+    precision = _check_precision(settings.precision, export_format)
+    if settings.embedding_learners is not None:
+        model = keep_learners(model, settings.embedding_learners)
+    embedder = Embedder(model, image_size, precision)
+    return write_version(embedder, export_format, folder, card, labels)
+
+
+def _check_precision(precision: str | None, export_format: ExportFormat) -> str:
+    known = export_format.precisions
+    if precision is not None and precision not in known:
+        raise UsageError(
+            f"--precision={precision}: --format={export_format.name} has "
+            f"{' and '.join(known)}.{suggest(precision, known)}"
+        )
+    return precision or known[0]
+
+
+def image_source(config: Config, bad_images_file: Path) -> Callable[[int], Any]:
+    """Returns what draws images of the training split, the same each time.
+
+    Args:
+        config: Names the data set.
+        bad_images_file: The list of broken images, which are left out.
+
+    Returns:
+        From a number to at most so many images, float32 `(images, image_size,
+        image_size, 3)`, 0 to 255.
+    """
+
+    def draw(count: int) -> Any:
+        splits = DATASETS.build(
+            config.dataset,
+            data_dir=config.data_dir,
+            allow_partial_data=config.allow_partial_data,
+        )
+        broken: set[str] = set()
+        if bad_images_file.is_file():
+            broken = set(json.loads(bad_images_file.read_text("utf-8")))
+        paths = [path for path in splits.train.paths if path not in broken]
+        order = np.random.default_rng(0).permutation(len(paths))[:count]
+        return np.stack([_read(paths[row], config.image_size) for row in order])
+
+    return draw
+
+
+def _read(path: str, image_size: int) -> Any:
+    try:
+        picture = images.open_picture(Path(path).read_bytes())
+        return images.evaluation_image(picture, image_size)
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"{path} cannot be decoded: {first_line(error)}. Mend or remove it."
+        ) from error
