@@ -1,0 +1,80 @@
+// The grid of images: what was found, or what one can begin with.
+
+import { textOf } from "./exact.js";
+import { make } from "./make.js";
+import { showPicture } from "./pictures.js";
+import { similarity } from "./words.js";
+
+/** Shows hits; `search(hit)` and `explain(hit)` are called when one is chosen. */
+export function showHits(list, hits, { search, explain }) {
+  list.replaceChildren(...hits.map((hit, place) => tile(hit, place, search, explain)));
+}
+
+/** Shows records that are no hits yet: without rank and score. */
+export function showExamples(list, records, search) {
+  list.replaceChildren(
+    ...records.map((record) => {
+      const name = nameOf(record);
+      const button = make("button", {
+        type: "button",
+        className: "picture",
+        ariaLabel: `Search with ${name}`,
+        onclick: () => search(record),
+      });
+      button.append(picture(record));
+      const label = make("span", { className: "name", title: name }, name);
+      return make(
+        "li",
+        { className: "hit" },
+        button,
+        make("p", { className: "caption" }, label),
+      );
+    }),
+  );
+}
+
+/** What a record is called. */
+export function nameOf(record) {
+  return record.label ?? textOf(record.id);
+}
+
+function tile(hit, place, search, explain) {
+  const name = nameOf(hit);
+  const score = similarity(hit.score);
+  const rank = place + 1;
+  const button = make("button", {
+    type: "button",
+    className: "picture",
+    ariaLabel: `Search with number ${rank}: ${name}, similarity ${score}`,
+    onclick: () => search(hit),
+  });
+  const bar = make("span", { className: "bar", ariaHidden: "true" });
+  bar.style.setProperty("--share", Math.max(0, hit.score));
+  const badge = make("span", { className: "rank", ariaHidden: "true" }, rank);
+  button.append(picture(hit), badge);
+  const more = make("button", {
+    type: "button",
+    className: "more",
+    ariaLabel: `Details of number ${rank}: ${name}`,
+    title: "Details",
+    onclick: () => explain(hit),
+  });
+  more.textContent = "⋯";
+  const caption = make(
+    "p",
+    { className: "caption" },
+    make("span", { className: "name", title: name }, name),
+    make("span", { className: "score", title: "Cosine similarity" }, score),
+    bar,
+    more,
+  );
+  return make("li", { className: "hit" }, button, caption);
+}
+
+function picture(record) {
+  const name = nameOf(record);
+  const image = make("img", { alt: "", width: 160, height: 160 });
+  image.draggable = false; // Dropping it here would search with the small copy of it.
+  showPicture(image, record.image);
+  return make("span", { className: "frame", "data-name": name }, image);
+}
