@@ -8,6 +8,7 @@ import { nameOf, showExamples, showHits } from "./results.js";
 import { count, milliseconds, number } from "./words.js";
 
 const NUM_EXAMPLES = 15;
+const FOUND = "Nearest images";
 
 /** Fills the tab of images; `searchWith(record)`, `only(field, value)` and `lift()`, which
  * takes the filter away, are called when a person wants that. */
@@ -38,7 +39,7 @@ export function makeFound(map, { searchWith, only, lift }) {
       show(collection, answer.hits, body.id);
       showSpent({ ...answer.milliseconds, "round trip": trip });
     } catch (error) {
-      if (error.name !== "AbortError") showNothing("");
+      if (error.name !== "AbortError") showNothing(FOUND, "");
       throw error;
     } finally {
       if (!signal.aborted) setWorking(false);
@@ -52,7 +53,7 @@ export function makeFound(map, { searchWith, only, lift }) {
     showHits(byId("hits"), hits, { search: searchWith, explain: details });
     // What had the focus is gone; reading goes on from the heading.
     if (wasInside) byId("found-heading").focus({ preventScroll: true });
-    byId("found-heading").textContent = "Nearest images";
+    byId("found-heading").textContent = FOUND;
     if (hits.length) {
       const found = count(hits.length, "image");
       const all = number(collection.count);
@@ -69,8 +70,7 @@ export function makeFound(map, { searchWith, only, lift }) {
 
   /** Offers records to begin with, spread over the map of the collection. */
   async function begin(collection, text, signal) {
-    showNothing(text);
-    byId("found-heading").textContent = "Begin with one of these";
+    showNothing("Begin with one of these", text);
     const points = await map.load(collection);
     signal.throwIfAborted();
     const step = Math.max(1, Math.floor(points.length / NUM_EXAMPLES));
@@ -80,7 +80,8 @@ export function makeFound(map, { searchWith, only, lift }) {
     showExamples(byId("hits"), examples, searchWith);
   }
 
-  function showNothing(text) {
+  function showNothing(heading, text) {
+    byId("found-heading").textContent = heading;
     setWorking(false);
     byId("hits").replaceChildren();
     byId("said").textContent = text;

@@ -53,13 +53,15 @@ export function listen(element, plane, { point, choose }) {
   element.addEventListener("pointerup", (event) => {
     if (!pointers.delete(event.pointerId) || moved > STILL) return;
     const found = plane.pointAt(...place(event));
+    point(found); // A finger has pointed at nothing before.
     if (found) choose(found);
   });
   element.addEventListener("pointercancel", (event) =>
     pointers.delete(event.pointerId),
   );
-  element.addEventListener("pointerleave", () => {
-    if (!pointers.size && document.activeElement !== element) point(null);
+  element.addEventListener("pointerleave", (event) => {
+    const isHeld = pointers.size > 0 || document.activeElement === element;
+    if (event.pointerType === "mouse" && !isHeld) point(null);
   });
   element.addEventListener(
     "wheel",

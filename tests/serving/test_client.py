@@ -140,13 +140,13 @@ def test_batches_are_bounded_in_number_and_bytes(
     monkeypatch.setattr(client_module, "_MOST_BYTES", 10)
     fake.script = [
         (200, {}, {"predictions": [[float(n)] for n in range(size)]})
-        for size in (2, 1, 1, 3)
+        for size in (2, 1, 1, 3, 1)
     ]
-    sizes = (5, 5, 6, 11, 1, 1, 1)
+    sizes = (5, 5, 6, 11, 1, 1, 1, 1)
     with Client(fake.url, batch_size=3) as client:
         found = client.embed(b"x" * size for size in sizes)
-    assert found.shape == (7, 1)
-    assert [len(body["instances"]) for _, _, body in fake.asked] == [2, 1, 1, 3]
+    assert found.shape == (8, 1)
+    assert [len(body["instances"]) for _, _, body in fake.asked] == [2, 1, 1, 3, 1]
 
 
 def test_an_image_that_cannot_be_read_is_named(

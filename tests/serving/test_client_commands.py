@@ -87,9 +87,10 @@ def test_images_are_stored_searched_and_removed(
         '--filter={"label": "x"}',
         "--json",
     )
-    ((query),) = json.loads(filtered)
+    (query,) = json.loads(filtered)
     assert query["query"] == "7"
     assert {hit["id"] for hit in query["hits"]} == {"a.png", "b.png"}
+    assert output("search", "things", "a.png", '--filter={"label": "y"}') == "a.png\n"
     assert output("delete", "things", "a.png", "7") == "deleted: 1\n"
     assert output("rebuild", "things") == "count: 2\n"
     assert output("status") == "1 AVAILABLE\n"
