@@ -44,6 +44,8 @@ def test_every_flag_named_exists() -> None:
         module = importlib.import_module(f"{commands.__name__}.{cli.module_of(name)}")
         module.define_flags(values)
         known |= set(values)
+    client = (ROOT / "serving" / "client_commands.py").read_text(encoding="utf-8")
+    known |= set(re.findall(r'"--([a-z_]+)"', client))
     named = {
         name.replace("-", "_")
         for page in PAGES
