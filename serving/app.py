@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,6 +25,27 @@ from serving.rest import ModelRoutes
 
 PAGE = Path(__file__).parent / "page"
 _GZIP_FROM = 8192  # Bytes; packing less costs more than sending it.
+
+
+_PAGE_HEADERS = {
+    # A new version of the server brings a new page.
+    "Cache-Control": "no-cache",
+    # As in index.html, which cannot forbid frames.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
+        "blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _PageFiles(StaticFiles):
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers.update(_PAGE_HEADERS)
+        return response
 
 
 @dataclasses.dataclass
@@ -87,7 +108,7 @@ def build_app(
         return Response(metrics.page(), media_type=CONTENT_TYPE)
 
     async def show_page(_: Request) -> Response:
-        return FileResponse(PAGE / "index.html")
+        return FileResponse(PAGE / "index.html", headers=_PAGE_HEADERS)
 
     models = ModelRoutes(predictor, metrics, limits)
     routes: list[BaseRoute] = [
@@ -96,7 +117,7 @@ def build_app(
         Route("/readyz", say_ready),
         Route("/monitoring/prometheus/metrics", show_metrics),
         Route("/metrics", show_metrics),
-        Mount("/page", StaticFiles(directory=PAGE)),
+        Mount("/page", _PageFiles(directory=PAGE)),
         Route("/v1/collections", collections),
         Route("/v1/collections/{rest:path}", collections),
         Route("/v1/{rest:path}", models),

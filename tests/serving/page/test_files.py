@@ -3,6 +3,7 @@
 import re
 
 from serving.app import PAGE
+from tests.serving.conftest import Client
 
 
 def test_its_files_name_no_other_place_and_hold_no_inline_code() -> None:
@@ -17,3 +18,16 @@ def test_its_files_name_no_other_place_and_hold_no_inline_code() -> None:
     assert not re.search(r"""\s(on\w+|style)=""", html)
     assert not re.search(r"<script[^>]*>[^<]", html)
     assert "default-src 'none'" in html
+
+
+def test_its_headers_forbid_what_its_policy_does_and_frames(client: Client) -> None:
+    page = client.get("/")
+    policy = re.search(r'content="(default-src[^"]*)"', page.text).group(1)
+    for answer in (page, client.get("/page/app.js"), client.get("/page/icon.svg")):
+        headers = answer.headers
+        assert answer.status_code == 200
+        expected = f"{policy}; frame-ancestors 'none'"
+        assert headers["content-security-policy"] == expected
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-cache"
+    assert client.get("/page/nowhere.js").status_code == 404
