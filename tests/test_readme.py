@@ -38,14 +38,15 @@ def test_every_flag_named_exists() -> None:
 
     from dce_tf import cli, commands
 
-    known = {"help", "flagfile", "csv", "logdir"}
+    known = {"help", "flagfile", "csv", "logdir", "slow"}
     for name in cli.command_names():
         values = flags.FlagValues()
         module = importlib.import_module(f"{commands.__name__}.{cli.module_of(name)}")
         module.define_flags(values)
         known |= set(values)
-    client = (ROOT / "serving" / "client_commands.py").read_text(encoding="utf-8")
-    known |= set(re.findall(r'"--([a-z_]+)"', client))
+    others = [ROOT / "serving" / "client_commands.py", *ROOT.glob("benchmarks/*.py")]
+    for program in others:
+        known |= set(re.findall(r'"--([a-z_]+)"', program.read_text(encoding="utf-8")))
     named = {
         name.replace("-", "_")
         for page in PAGES
