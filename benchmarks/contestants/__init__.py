@@ -1,0 +1,1 @@
+"""What `step` compares: each in a process of its own, that times a block on command."""
