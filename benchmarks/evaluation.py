@@ -1,16 +1,18 @@
-"""A whole evaluation against the bare FAISS search it contains.
+"""A whole evaluation against the bare FAISS search it contains, and another library's.
 
     python -m benchmarks.evaluation [--cases sop inshop million] [--repeats 3]
 
 Embeddings of 128 numbers are drawn around class centres; all metrics are computed but
-those of k-means. Each case is a process of its own, whose memory at its peak is that of
-Python, the embeddings and one evaluation.
+those of k-means. The calculator of pytorch-metric-learning, where it is installed,
+computes precision@1, R-precision and MAP@R, no more. Each case is a process of its own,
+whose memory at its peak is that of Python, the embeddings and one evaluation.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import multiprocessing
 import resource
 import statistics
@@ -61,8 +63,11 @@ CASES = {
 }
 
 
+CALCULATOR = "pytorch-metric-learning"
+
+
 def searches(case: Case, spread: float) -> dict[str, Callable[[], Any]]:
-    """Returns the evaluation and the bare search."""
+    """Returns the evaluation, the bare search, and the other library's evaluation."""
     total = case.gallery + case.queries
     embeddings, labels = draw_features(total, case.classes, DIM, spread)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -88,13 +93,26 @@ def searches(case: Case, spread: float) -> dict[str, Callable[[], Any]]:
             block = query[first : first + SEARCHED_AT_ONCE]
             index.search(block, max(case.recall_at) + 1)
 
-    return {"evaluation": evaluate, "bare FAISS search": bare_search}
+    def calculate() -> None:
+        import torch
+        from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+        names = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
+        calculator = AccuracyCalculator(names, device=torch.device("cpu"))
+        arrays = (query, query_labels, gallery, gallery_labels)
+        tensors = [torch.from_numpy(array) for array in arrays]
+        calculator.get_accuracy(*tensors, ref_includes_query=not case.queries)
+
+    parts = {"evaluation": evaluate, "bare FAISS search": bare_search}
+    if importlib.util.find_spec("pytorch_metric_learning"):
+        parts[CALCULATOR] = calculate
+    return parts
 
 
 def measure(
     case: Case, spread: float, repeats: int
 ) -> tuple[dict[str, list[float]], float]:
-    """Returns the seconds of both, and the peak memory after one evaluation, in MB."""
+    """Returns the seconds of each, and the peak memory after one evaluation, in MB."""
     parts = searches(case, spread)
     parts["evaluation"]()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -110,6 +128,7 @@ def main() -> None:
     args = parser.parse_args()
     table = Table(title=f"Evaluation of {DIM} numbers an image, medians in seconds")
     columns = ("case", "searched", "evaluation", "bare FAISS", "ratio", "peak MB")
+    columns = (*columns, CALCULATOR)
     for column in columns:
         table.add_column(column, justify="left" if column == "case" else "right")
     for name in args.cases:
@@ -117,10 +136,12 @@ def main() -> None:
             seconds, peak = pool.apply(
                 measure, (CASES[name], args.spread, args.repeats)
             )
-        ours, bare = seconds.values()
+        ours, bare, *others = seconds.values()
         ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
         times = (f"{statistics.median(runs):.2f}" for runs in (ours, bare))
-        table.add_row(name, CASES[name].text, *times, f"{ratio:.2f}", f"{peak:.0f}")
+        cells = [*times, f"{ratio:.2f}", f"{peak:.0f}"]
+        cells += [f"{statistics.median(runs):.2f}" for runs in others] or ["not here"]
+        table.add_row(name, CASES[name].text, *cells)
     print_machine(table)
 
 

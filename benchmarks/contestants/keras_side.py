@@ -17,14 +17,15 @@ from dce_tf.training.schedule import Schedule
 from dce_tf.training.trainer import Trainer
 
 
-def _backbone(setup: Setup) -> keras.Model:
+def build_network(setup: Setup) -> keras.Model:
+    """Builds the backbone."""
     spec = setup.weights or f"{setup.network}(weights=None)"
     return build_backbone(spec, image_size=setup.image_size)
 
 
 def _our_model(setup: Setup) -> EmbeddingModel:
     embedding = DivideConquerEmbedding(setup.embedding_dim)
-    model = EmbeddingModel(_backbone(setup), embedding)
+    model = EmbeddingModel(build_network(setup), embedding)
     model.build((None, setup.image_size, setup.image_size, 3))
     return model
 
@@ -62,7 +63,7 @@ def embed_ours(setup: Setup) -> Run:
 
 def _keras_model(setup: Setup) -> keras.Model:
     images = keras.Input((setup.image_size, setup.image_size, 3))
-    features = _backbone(setup)(images, training=False)
+    features = build_network(setup)(images, training=False)
     pooled = keras.layers.GlobalAveragePooling2D()(features)
     outputs = keras.layers.Dense(setup.embedding_dim)(pooled)
     return keras.Model(images, keras.layers.UnitNormalization()(outputs))

@@ -26,9 +26,7 @@ def _model(setup: Setup, channels_last: bool) -> tuple[Embedder, torch.Tensor]:
     return model, images.contiguous(memory_format=torch.channels_last)
 
 
-def train(
-    setup: Setup, channels_last: bool = False, compiled: bool = False
-) -> Run:
+def train(setup: Setup, channels_last: bool = False, compiled: bool = False) -> Run:
     """Trains with margin loss and Adam with coupled L2.
 
     Args:

@@ -5,9 +5,9 @@ anew from METHOD.md: PIL decodes, each cluster has a loader with worker processe
 own, sampler, miner and bookkeeping are Python loops. It is not that program: what is
 compared is the same algorithm in the same kind of code. It keeps that program's errors
 where they only cost quality (it matches clusters by the inverse permutation, and takes
-positives for negatives where too few negatives are far enough), and corrects those that
-would make it fail (a cluster smaller than a batch still gives one). Both kinds of active
-terms are counted, as on the PyTorch it was written for.
+positives for negatives where too few negatives are far enough), and corrects those
+that would make it fail (a cluster smaller than a batch still gives one). Both kinds of
+active terms are counted, as on the PyTorch it was written for.
 
 `sampler`, `miner`, `bookkeeping` and `pictures` need no PyTorch.
 """

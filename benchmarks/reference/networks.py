@@ -62,9 +62,7 @@ class InvertedResidual(nn.Module):
         if expansion > 1:
             expand = nn.Conv2d(channels, inner, 1, bias=False)
             parts["expand"] = _normed(expand, inner, nn.ReLU6(inplace=True))
-        depthwise = SamePadding(
-            inner, inner, kernel, stride, groups=inner, bias=False
-        )
+        depthwise = SamePadding(inner, inner, kernel, stride, groups=inner, bias=False)
         parts["depthwise"] = _normed(depthwise, inner, nn.ReLU6(inplace=True))
         project = nn.Conv2d(inner, width, 1, bias=False)
         parts["project"] = _normed(project, width, None)

@@ -1,0 +1,163 @@
+"""How time and memory grow with the data: at once, four and sixteen times as much.
+
+    python -m benchmarks.growth [--images 3722] [--parts division evaluation …]
+
+Sixteen times as much is the size of SOP. Each measurement is a process of its own; its
+memory is what it took at its peak beyond what it had before the work, the data itself
+included. A search of everything in everything is quadratic by nature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.timing import print_machine
+
+FACTORS = (1, 4, 16)
+IMAGES_PER_CLASS = 5
+CLUSTERS = 8
+
+Work = Callable[[], Any]
+
+
+def make_division(num_images: int, dim: int) -> Work:
+    """Returns a whole division, k-means included."""
+    from benchmarks.division import draw_features
+    from dce_tf.clustering import divide
+
+    features, labels = draw_features(num_images, num_images // IMAGES_PER_CLASS, dim)
+    return lambda: divide(features, labels, CLUSTERS)
+
+
+def make_evaluation(num_images: int, dim: int) -> Work:
+    """Returns an evaluation of every image among all others, 128 numbers each."""
+    from benchmarks.division import draw_features
+    from dce_tf.retrieval import evaluate_retrieval
+
+    del dim
+    found, labels = draw_features(num_images, num_images // IMAGES_PER_CLASS, 128, 1.4)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return lambda: evaluate_retrieval(found, labels, found, labels, leave_one_out=True)
+
+
+def make_sampling(num_images: int, dim: int) -> Work:
+    """Returns the drawing of the rows of an epoch."""
+    from dce_tf.sampling import plan_epoch
+
+    del dim
+    labels = np.arange(num_images, dtype=np.int32) // IMAGES_PER_CLASS
+    return lambda: plan_epoch(
+        labels,
+        labels % CLUSTERS,
+        CLUSTERS,
+        batch_size=80,
+        samples_per_class=4,
+        seed=0,
+        epoch=0,
+    )
+
+
+def make_pipeline(num_images: int, dim: int) -> Work:
+    """Returns the building of the pipeline of an epoch, traced before."""
+    from benchmarks.division import rebuild
+
+    del dim
+    labels = np.arange(num_images, dtype=np.int32) // IMAGES_PER_CLASS
+    build: Work = rebuild(labels, labels % CLUSTERS, CLUSTERS)
+    return build
+
+
+def make_list(num_images: int, dim: int) -> Work:
+    """Returns the reading of a CSV index."""
+    from benchmarks.reading import read, write_lists
+
+    del dim
+    root = Path(tempfile.mkdtemp()) / "csv"
+    write_lists(root, "csv", num_images)
+    return lambda: read(root, "csv")
+
+
+PARTS: dict[str, Callable[[int, int], Work]] = {
+    "division": make_division,
+    "evaluation": make_evaluation,
+    "sampling": make_sampling,
+    "pipeline": make_pipeline,
+    "list": make_list,
+}
+
+
+def measure(part: str, num_images: int, dim: int, repeats: int) -> tuple[float, float]:
+    """Returns the median seconds, and the megabytes taken at the peak."""
+    PARTS[part](max(num_images // 16, 200), dim)()  # Imports, traces, starts threads.
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work = PARTS[part](num_images, dim)
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return statistics.median(seconds), (peak - before) / 1024
+
+
+def per_doubling(values: Sequence[float]) -> str:
+    """Returns by what the last of several is more, for each doubling; 2 is linear.
+
+    Args:
+        values: At each of `FACTORS`.
+    """
+    doublings = np.log2(FACTORS[-1] / FACTORS[-2])
+    if min(values[-2:]) <= 0:
+        return "–"
+    return f"{(values[-1] / values[-2]) ** (1 / doublings):.2f}"
+
+
+def make_table(title: str, unit: str, figures: dict[str, list[float]]) -> Table:
+    """Draws one figure of all parts."""
+    table = Table(title=title)
+    table.add_column("")
+    for factor in FACTORS:
+        table.add_column(f"{factor} ×, {unit}", justify="right")
+    table.add_column(f"a doubling, {FACTORS[-2]} × to {FACTORS[-1]} ×", justify="right")
+    for part, values in figures.items():
+        cells = [f"{value:.3f}" if unit == "s" else f"{value:.0f}" for value in values]
+        table.add_row(part, *cells, per_doubling(values))
+    return table
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=3_722)
+    parser.add_argument("--dim", type=int, default=2048, help="Of the features.")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    seconds: dict[str, list[float]] = {part: [] for part in args.parts}
+    megabytes: dict[str, list[float]] = {part: [] for part in args.parts}
+    for part in args.parts:
+        for factor in FACTORS:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                work = functools.partial(measure, part, args.images * factor)
+                taken, peak = pool.apply(work, (args.dim, args.repeats))
+            seconds[part].append(taken)
+            megabytes[part].append(peak)
+    shape = f"{args.images:,} images and {' and '.join(map(str, FACTORS[1:]))} times"
+    print_machine(make_table(f"Time, {shape} as many", "s", seconds))
+    print_machine(make_table(f"Peak memory, {shape} as many", "MB", megabytes))
+
+
+if __name__ == "__main__":
+    main()
