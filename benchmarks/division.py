@@ -176,9 +176,8 @@ def print_kmeans(title: str, ways: Parts, repeats: int) -> None:
     def noted(name: str) -> None:
         reached[name] = ways[name]()
 
-    seconds = alternate(
-        {name: functools.partial(noted, name) for name in ways}, repeats
-    )
+    parts = {name: functools.partial(noted, name) for name in ways}
+    seconds = alternate(parts, repeats)
     table = Table(title=title)
     table.add_column("k-means")
     for column in ("median s", "least", "most", "objective"):

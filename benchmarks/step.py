@@ -1,4 +1,4 @@
-"""A training step and inference, against Keras alone, PyTorch and the machine's ceiling.
+"""A training step and inference, against Keras alone, PyTorch and the ceiling.
 
     python -m benchmarks.step [--networks resnet50 efficientnet_lite0] [--repeats 5]
         [--weights efficientnet_lite0.keras]
@@ -93,6 +93,8 @@ def open_workers(
             try:
                 worker = Worker(library, called, setup, environment(threads))
             except RuntimeError as error:
+                if name == "ours":
+                    raise
                 missing[name] = str(error).partition(":")[0]
                 continue
             stack.enter_context(worker)
@@ -160,14 +162,16 @@ def compare(what: str, network: str, args: argparse.Namespace) -> Table:
             seconds = take_turns(workers, steps, args.repeats)
     products = [seconds.pop(name) for name in PRODUCTS if name in seconds]
     ceiling = 2 * args.side**3 / min(statistics.median(runs) for runs in products)
-    title = (
-        f"{network}, {ours.image_size} px, {what}, batches of {batch_size}, "
-        f"{per_image / 1e6:,.0f} M multiply-adds an image; "
-        f"ceiling {ceiling / 1e9:,.0f} GFLOP/s"
+    title = f"{network}, {ours.image_size} px, {what}, batches of {batch_size}"
+    caption = (
+        f"{per_image / 1e6:,.0f} million multiply-adds an image; the machine's ceiling "
+        f"is {ceiling / 1e9:,.0f} GFLOP/s on {args.threads} threads"
     )
     flops = 2 * per_image * PASSES[what]
     missing = {name: why for name, why in missing.items() if name not in PRODUCTS}
-    return make_table(title, seconds, missing, batch_size, flops, ceiling)
+    table = make_table(title, seconds, missing, batch_size, flops, ceiling)
+    table.caption = caption
+    return table
 
 
 def main() -> None:
@@ -184,6 +188,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     networks = args.networks or (list(IMAGE_SIZES) if args.weights else ["resnet50"])
+    if "efficientnet_lite0" in networks and not args.weights:
+        parser.error("efficientnet_lite0 needs --weights, the file it is built from.")
     for network in networks:
         for what in args.what:
             print_machine(compare(what, network, args))

@@ -1,6 +1,9 @@
 """Trains and prints what it took and reached, as JSON.
 
-python -m benchmarks.reference --data_dir=DIR --backbone=small [--weights=FILE.npz]
+    python -m benchmarks.reference --data_dir=DIR --backbone=small [--weights=FILE.npz]
+
+`--steps` takes a list with the batches of each epoch, where they are to be those of
+another program.
 """
 
 from __future__ import annotations

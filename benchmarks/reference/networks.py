@@ -25,7 +25,7 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class SamePadding(nn.Conv2d):
-    """A convolution padded as TensorFlow's `same`: the odd pixel at right and bottom."""
+    """A convolution padded as TensorFlow's `same`: an odd pixel at right and bottom."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the feature map."""
