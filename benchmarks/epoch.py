@@ -85,11 +85,11 @@ def settings(case: Case, data_dir: Path) -> dict[str, Any]:
     }
 
 
-def run_ours(
+def our_settings(
     shared: Mapping[str, Any], backbone: Path, folder: Path, **more: Any
 ) -> dict[str, Any]:
-    """Trains with `dce_tf`; returns what `our_run` prints, and `whole`, in seconds."""
-    config = {
+    """Returns what `Config` is told besides, to do the same work."""
+    return {
         **shared,
         "dataset": "csv",
         "backbone": str(backbone),
@@ -102,7 +102,15 @@ def run_ours(
         "overwrite": True,
         **more,
     }
-    return _run("benchmarks.our_run", json.dumps(config))
+
+
+def run_ours(*what: Any, **more: Any) -> dict[str, Any]:
+    """Trains with `dce_tf`; see `our_settings`.
+
+    Returns:
+        What `our_run` prints, and `whole`, in seconds.
+    """
+    return _run("benchmarks.our_run", json.dumps(our_settings(*what, **more)))
 
 
 def run_reference(

@@ -45,9 +45,8 @@ class Clock(keras.callbacks.Callback):
         self.moments[-1] = time.perf_counter()
 
 
-def main() -> None:
-    """Trains."""
-    config = Config(**json.loads(sys.argv[1]))
+def run(config: Config) -> dict[str, Any]:
+    """Trains; returns what it took and reached."""
     clock = Clock()
     report = train(config, [clock], Display(quiet=True))
     ends = zip(clock.moments[1:], clock.moments, strict=False)
@@ -56,7 +55,7 @@ def main() -> None:
         for name, value in logs.items():
             if name.startswith("seconds_"):
                 parts[name] = parts.get(name, 0.0) + value
-    facts = {
+    return {
         "seconds": [end - begin for end, begin in ends],
         "recall@1": [
             report["before"]["recall@1"],
@@ -66,7 +65,11 @@ def main() -> None:
         "divisions": sum("cluster_sizes" in logs for logs in clock.logs),
         "parts": parts,
     }
-    print(json.dumps(facts))
+
+
+def main() -> None:
+    """Trains, and prints it."""
+    print(json.dumps(run(Config(**json.loads(sys.argv[1])))))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 _QUALITY = 90
+_EVERY = 11  # So many photographs are one file of a long list.
 _GRAIN = 3.0  # Standard deviation of the noise: an enlarged photograph has none.
 
 Row = dict[str, str]
@@ -78,8 +80,8 @@ def write_long_list(
 ) -> Path:
     """Writes a list as long as that of a large data set, of the few photographs.
 
-    Half of the classes train; the test is as long as the training split. Labels are
-    made up, so recall says nothing, but every image is read, embedded and searched.
+    The test is as long as the training split, of other classes. Labels are made up, so
+    that recall says nothing, but every image is read, embedded and searched.
 
     Args:
         data_dir: The grocery photographs.
@@ -90,12 +92,21 @@ def write_long_list(
     Returns:
         What to pass as --data_dir.
     """
-    paths = itertools.cycle(row["path"] for row in read_index(data_dir))
+    files = []
+    for row in read_index(data_dir)[::_EVERY]:
+        files.append(folder / f"{len(files):04d}{Path(row['path']).suffix}")
+        shutil.copy(row["path"], files[-1])
 
     def rows() -> Iterator[Row]:
+        sources = itertools.cycle(files)
         for split in ("train", "test"):
+            (folder / split).mkdir()
             for number in range(num_train):
+                source = next(sources)
+                # A data set names each image once; a link takes no room.
+                path = Path(split, f"{number:06d}{source.suffix}")
+                (folder / path).hardlink_to(source)
                 label = f"{split}-{number % num_classes:05d}"
-                yield {"path": next(paths), "label": label, "split": split}
+                yield {"path": str(path), "label": label, "split": split}
 
     return write_index(folder, list(rows()))

@@ -151,8 +151,8 @@ def make_table(samples: Sequence[Sample]) -> Table:
     for name, values in columns.items():
         found, low, high = slope_interval(epochs, np.asarray(values))
         ends = (f"{values[place]:.2f}" for place in (0, -1))
-        low, high = (f"{end + 0:.2f}" for end in (low, high))  # No minus zero.
-        table.add_row(name, *ends, f"{found:.2f}", f"{low} to {high}")
+        low, high = (f"{round(end, 2) + 0:.2f}" for end in (low, high))
+        table.add_row(name, *ends, f"{round(found, 2) + 0:.2f}", f"{low} to {high}")
     return table
 
 

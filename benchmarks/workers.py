@@ -43,7 +43,11 @@ class Worker:
             env=dict(environment),
             text=True,
         )
-        self.missing: str | None = self._answer().get("missing")
+        try:
+            self.missing: str | None = self._answer().get("missing")
+        except RuntimeError:
+            self._process.communicate()
+            raise
 
     def __enter__(self) -> Worker:
         return self

@@ -38,12 +38,13 @@ def build(side: str, facts: dict[str, Any]) -> Run:
 def main() -> None:
     """Serves."""
     side, facts = sys.argv[1:]
+    # What libraries print must not be taken for an answer.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
 
     def answer(**values: Any) -> None:
         print(json.dumps(values), file=answers)
 
-    with contextlib.redirect_stdout(sys.stderr):
+    with answers, contextlib.redirect_stdout(sys.stderr):
         if side == "torch" and importlib.util.find_spec("torch") is None:
             answer(missing=MISSING)
             return
