@@ -1,10 +1,12 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config as tensorflow_config
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -29,6 +31,13 @@ def pytest_collection_modifyitems(
             item.add_marker(pytest.mark.skip(reason="slow: needs --slow"))
         if "gpu" in item.keywords and not gpu:
             item.add_marker(pytest.mark.skip(reason="TensorFlow sees no GPU"))
+
+
+@pytest.fixture(autouse=True)
+def ends_determinism() -> Iterator[None]:
+    """Keeps what --deterministic sets for the whole process from the next test."""
+    yield
+    tensorflow_config.disable_op_determinism()
 
 
 @pytest.fixture(scope="session")

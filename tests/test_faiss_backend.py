@@ -78,6 +78,7 @@ def test_searches_too_wide_for_a_gpu_stay_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, num_neighbours: int, moved: bool
 ) -> None:
     pretend(monkeypatch, built=True, gpus=1)
-    monkeypatch.setattr(faiss, "index_cpu_to_all_gpus", lambda _: "on the GPU")
+    move = "index_cpu_to_gpu_multiple_py"
+    monkeypatch.setattr(faiss, move, lambda resources, index: "on the GPU")
     index = faiss_backend.exact_index(2, "faiss-gpu", num_neighbours)
     assert (index == "on the GPU") is moved

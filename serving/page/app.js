@@ -63,6 +63,7 @@ async function take(files) {
 }
 
 async function apply() {
+  if (!collections.length) return; // What is known is applied when they are there.
   try {
     clearProblem();
     const collection = await describe();

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.serving.page.conftest import (
     COLOURS,
@@ -42,6 +42,21 @@ def test_a_picked_image_finds_its_like(visit: Callable[..., Visit]) -> None:
     for part in ("embed", "search", "round trip"):
         pattern = re.compile(rf"{part} [\d.,]+ ms")
         expect(page.locator("#spent")).to_contain_text(pattern)
+
+
+def test_an_image_given_before_the_collections_are_known_is_searched_with(
+    visit: Callable[..., Visit],
+) -> None:
+    page = visit().open()
+    held: list[Route] = []
+    page.route("**/v1/collections", lambda route: held.append(route))
+    page.reload()
+    pick(page, photo("lime", seed=99), "mine.jpg")
+    page.wait_for_function("history.state?.upload")
+    (answer,) = held
+    answer.continue_()
+    shows(page, *["lime"] * 10)
+    expect(page.locator("#query-name")).to_have_text("mine.jpg")
 
 
 GIVE = """([kind, name, type, data]) => {
