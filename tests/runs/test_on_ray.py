@@ -1,7 +1,8 @@
-"""Embedding on a Ray cluster of two nodes on this machine."""
+"""Embedding and training on a Ray cluster of two nodes on this machine."""
 
 import dataclasses
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,12 +25,16 @@ from dce_tf.config import Config
 from dce_tf.errors import UsageError
 from dce_tf.export.served import ServedModel
 from dce_tf.index.embeddings import read_header
+from dce_tf.run_directory import RunDirectory
 from dce_tf.runs import on_ray
 from dce_tf.runs.embedding import Job, embed
 from dce_tf.runs.inputs import of_folder
 from dce_tf.runs.on_ray import Cluster, PartEmbedder, embed_on_ray
+from dce_tf.runs.train import train
 from dce_tf.training.display import Display
 from tests import fakes
+from tests.runs.test_train import flags_of
+from tests.runs.test_workers import assert_same_runs
 from tests.saved_models import write_saved_model
 
 # Ray Data sets, as it starts, options that it itself has given up.
@@ -39,23 +44,32 @@ NUMBER = 80
 CONFIG = Config(evaluation_batch_size=4)
 
 
+ROOT = Path(__file__).parents[2]
+
+
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
+def cluster() -> Iterator[Nodes]:
     # Sockets cannot have names as long as pytest's folders.
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:
-        settings = {
+        node = {
             "num_cpus": 1,
             "object_store_memory": 80 << 20,
             "include_dashboard": False,
             "temp_dir": folder,
         }
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
-        head = settings | {"_system_config": quick}
+        head = node | {"_system_config": quick}
         found = Nodes(initialize_head=True, head_node_args=head)
-        found.add_node(**settings)
+        found.node = node
         yield found
-        ray.shutdown()
         found.shutdown()
+
+
+@pytest.fixture
+def nodes(cluster: Nodes) -> Nodes:
+    if not cluster.worker_nodes:
+        cluster.add_node(**cluster.node)
+    return cluster
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +214,48 @@ def test_cluster_that_does_not_answer_is_told(
     )
     with pytest.raises(UsageError, match="no cluster answers"):
         embed(job, Display(quiet=True), engine)
+
+
+@pytest.mark.slow
+def test_training_goes_on_when_a_node_is_lost_and_ends_as_on_one_machine(
+    nodes: Nodes, config: Config, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(
+        config,
+        loss="multi_similarity",
+        dropout=0.0,
+        backbone_lr=1e-4,
+        num_epochs=3,
+        full_embedding_epoch=1,
+        finetune_epoch=2,
+        export=False,
+        exp="ray",
+    )
+    output = tmp_path / "output.txt"
+    assert settings.log_dir == str(tmp_path / "log")
+    flags = flags_of(dataclasses.replace(settings, log_dir="log"))
+    words = ["--num_workers=2", f"--storage_path={tmp_path}", "--", *flags]
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "launch" / "ray_train.py", *words],
+            env={**os.environ, "RAY_ADDRESS": nodes.address},
+            cwd=tmp_path,
+            stdout=file,
+            stderr=file,
+        )
+    run = RunDirectory.of(settings)
+    deadline = time.monotonic() + 300
+    while len(run.metrics()) < 2:
+        assert process.poll() is None, output.read_text()
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.05)
+    (doomed,) = nodes.worker_nodes
+    nodes.remove_node(doomed, allow_graceful=False)
+    nodes.add_node(**nodes.node)
+    assert process.wait(timeout=300) == 0, output.read_text()
+    told = output.read_text()
+    assert "Going on after epoch" in told
+    assert told.count("Started training worker group of size 2") == 2
+    one = dataclasses.replace(settings, exp="one")
+    train(one)
+    assert_same_runs(run, RunDirectory.of(one))
