@@ -138,8 +138,15 @@ def test_lost_node_costs_nothing_and_the_result_is_that_of_one_machine(
 
 @pytest.mark.slow
 def test_command_goes_on_where_it_failed_with_images_of_a_store(
-    nodes: Nodes, model: ServedModel, images: Path, tmp_path: Path, capsys
+    nodes: Nodes,
+    model: ServedModel,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Where the actors do not find this program by themselves.
+    monkeypatch.chdir(tmp_path)
     names = [f"{number:02d}.png" for number in range(NUMBER)]
     listing = tmp_path / "list.parquet"
     pq.write_table(
@@ -229,6 +236,8 @@ def test_training_goes_on_when_a_node_is_lost_and_ends_as_on_one_machine(
         full_embedding_epoch=1,
         finetune_epoch=2,
         export=False,
+        kmeans_points=40,
+        features_dir=str(tmp_path / "features"),
         exp="ray",
     )
     output = tmp_path / "output.txt"
@@ -256,6 +265,6 @@ def test_training_goes_on_when_a_node_is_lost_and_ends_as_on_one_machine(
     told = output.read_text()
     assert "Going on after epoch" in told
     assert told.count("Started training worker group of size 2") == 2
-    one = dataclasses.replace(settings, exp="one")
+    one = dataclasses.replace(settings, features_dir=None, exp="one")
     train(one)
     assert_same_runs(run, RunDirectory.of(one))
