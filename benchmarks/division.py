@@ -29,7 +29,8 @@ from dce_tf.clustering import (
     match_clusters,
     normalized_mutual_information,
 )
-from dce_tf.clustering.division import merge_untrainable, unit_length, without_lone
+from dce_tf.clustering.division import merge_untrainable, without_lone
+from dce_tf.clustering.points import unit_length
 from dce_tf.datasets import Images
 from dce_tf.sampling import plan_epoch
 

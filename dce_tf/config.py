@@ -244,6 +244,12 @@ class Config:
         "All are assigned.",
         lowest=0,
     )
+    features_dir: str | None = setting(
+        None,
+        "Keep what is clustered in a file of this folder, not in memory; needs "
+        "--kmeans_points.",
+        identity=False,
+    )
     kmeans_iterations: int = setting(100, "Most k-means iterations.", lowest=1)
     kmeans_restarts: int = setting(1, "Runs of k-means; the best is kept.", lowest=1)
     backend: str = setting(

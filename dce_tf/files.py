@@ -6,11 +6,14 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -43,6 +46,24 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def array_on_disk(folder: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Returns zeros in a file without a name, which goes when nobody uses them.
+
+    Args:
+        folder: Where the file lies.
+        shape: Of the float32 array; none of it 0.
+
+    Raises:
+        OSError: If there is no room.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # At once, as a disk that fills up later ends the process without a word.
+            os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
+            return np.memmap(file, np.float32, "r+", shape=shape)
 
 
 @contextlib.contextmanager

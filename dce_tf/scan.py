@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -155,20 +156,27 @@ def what_is_wrong(error: Exception) -> str:
     return text.splitlines()[-1].strip()[:200]
 
 
-def header_problem(path: str, max_pixels: int) -> str:
-    """Returns what is wrong with an image as far as its header tells, or nothing."""
+def header_problem(source: str | bytes, max_pixels: int) -> str:
+    """Returns what is wrong with an image as far as its header tells, or nothing.
+
+    Args:
+        source: The file, or what is in it.
+        max_pixels: Images of more pixels cannot be used.
+    """
     # Not its orientation, which may stand behind all the pixels.
-    return _inspect(path, max_pixels, lambda image: ImageFacts("", image.size)).problem
+    facts = _inspect(source, max_pixels, lambda image: ImageFacts("", image.size))
+    return facts.problem
 
 
 def _inspect(
-    path: str, max_pixels: int, facts_of: Callable[[Image.Image], ImageFacts]
+    source: str | bytes, max_pixels: int, facts_of: Callable[[Image.Image], ImageFacts]
 ) -> ImageFacts:
     try:
         # Opening a pipe would wait for somebody to write into it.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
+        if isinstance(source, str) and not stat.S_ISREG(Path(source).stat().st_mode):
             return ImageFacts("not a file")
-        with Image.open(path) as image:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file) as image:
             facts = facts_of(image)
     except FileNotFoundError:
         return ImageFacts("no such file")

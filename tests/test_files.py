@@ -1,9 +1,10 @@
 import errno
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from dce_tf.files import replacing, write_json
+from dce_tf.files import array_on_disk, replacing, write_json
 
 
 def test_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -36,3 +37,25 @@ def test_temporary_keeps_the_suffix(tmp_path: Path) -> None:
     with replacing(tmp_path / "model.keras") as temporary:
         assert temporary.name.endswith("model.keras")
         temporary.write_text("x")
+
+
+def test_array_on_disk_leaves_no_file(tmp_path: Path) -> None:
+    array = array_on_disk(tmp_path / "new", (3, 4))
+    assert isinstance(array, np.memmap)
+    assert (array.dtype, array.shape, array.any()) == (np.float32, (3, 4), False)
+    array[1] = 7
+    assert array.sum() == 28
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_array_on_disk_that_has_no_room_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int, start: int, size: int) -> None:
+        assert (start, size) == (0, 4 * 5 * 6)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match="No space.*Make room, or name another folder"):
+        array_on_disk(tmp_path, (5, 6))
+    assert not list(tmp_path.iterdir())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.clustering.kmeans import KMeansResult, Points
+from dce_tf.clustering.kmeans import KMeansResult
+from dce_tf.clustering.points import Points, Vectors, cluster_means
 
 _ROUNDS = 5  # Of moving points, then centroids; sizes hold after each.
 
 
 def balance_clusters(
-    points: Points, result: KMeansResult, factor: float
+    points: Points | Vectors, result: KMeansResult, factor: float
 ) -> KMeansResult:
     """Moves points so that no cluster is larger or smaller than the mean by a factor.
 
@@ -20,7 +21,8 @@ def balance_clusters(
     take the cheapest ones of those that have more than enough. Centroids follow.
 
     Args:
-        points: float32 `(num_points, dim)`.
+        points: float32 `(num_points, dim)`; may be memory-mapped, but what each costs
+            in each cluster is in memory, float64 `(num_points, num_clusters)`.
         result: The clusters to begin with.
         factor: 1 or more: sizes lie between mean / factor and mean · factor, as far as
             whole numbers allow.
@@ -33,6 +35,8 @@ def balance_clusters(
     """
     if factor < 1:
         raise ValueError(f"A balance of {factor}: expected a factor of 1 or more.")
+    if not isinstance(points, Points):
+        points = Points(points)
     num_clusters = len(result.centroids)
     mean = len(points) / num_clusters
     # 50 · 1.1 is a little more than 55 in floating point.
@@ -42,20 +46,20 @@ def balance_clusters(
     for _ in range(_ROUNDS):
         costs = _squared_distances(points, centroids)
         assignment = _fill(_limit(costs, most), costs, least)
-        centroids = np.stack(
-            [points[assignment == c].mean(axis=0) for c in range(num_clusters)]
-        ).astype(np.float32)
+        centroids = cluster_means(points, assignment, num_clusters)
     costs = _squared_distances(points, centroids)
     objective = costs[np.arange(len(points)), assignment].sum()
     return KMeansResult(assignment.astype(np.int32), centroids, float(objective))
 
 
-def _squared_distances(points: Points, centroids: Points) -> npt.NDArray[np.float64]:
-    # The product in float32: points may be gigabytes, which float64 would double.
-    squares = np.einsum("ij,ij->i", points, points)[:, None]
-    products = points @ centroids.T
-    gaps = squares - 2 * products + np.einsum("ij,ij->i", centroids, centroids)
-    return gaps.astype(np.float64)
+def _squared_distances(points: Points, centroids: Vectors) -> npt.NDArray[np.float64]:
+    gaps = np.empty((len(points), len(centroids)))
+    lengths = np.einsum("ij,ij->i", centroids, centroids)
+    for rows, values in points.blocks():
+        # In float32: points may be gigabytes, which float64 would double.
+        squares = np.einsum("ij,ij->i", values, values)[:, None]
+        gaps[rows] = squares - 2 * (values @ centroids.T) + lengths
+    return gaps
 
 
 def _limit(costs: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.int64]:

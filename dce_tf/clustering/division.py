@@ -12,6 +12,7 @@ from dce_tf.clustering.agreement import normalized_mutual_information
 from dce_tf.clustering.balance import balance_clusters
 from dce_tf.clustering.kmeans import KMeansResult, fit_kmeans
 from dce_tf.clustering.matching import match_clusters
+from dce_tf.clustering.points import Points, cluster_means
 
 Assignment = npt.NDArray[np.int32]
 Features = npt.NDArray[np.float32]
@@ -104,7 +105,8 @@ def divide(
     the cluster with the nearest centroid, and its id stays empty.
 
     Args:
-        features: float32 `(num_images, feature_dim)`; compared at unit length.
+        features: float32 `(num_images, feature_dim)`; compared at unit length. May be
+            memory-mapped: see `fit_kmeans`.
         labels: Class of each image, int32 `(num_images,)`.
         num_clusters: How many clusters.
         seed: Decides where k-means starts.
@@ -123,7 +125,7 @@ def divide(
     if len(features) != len(labels):
         raise ValueError(f"{len(features)} features, but {len(labels)} labels.")
     rows = _usable_rows(labels, usable)
-    points = unit_length(features if usable is None else features[rows])
+    points = Points(features, None if usable is None else rows, unit_length=True)
     initial = None
     if adapt_centroids and previous is not None:
         initial = _means(points, previous.membership[rows], num_clusters)
@@ -179,7 +181,6 @@ def split(
     Raises:
         ValueError: As `divide`.
     """
-    points = unit_length(features)
     num_clusters = 2 * parent.num_clusters
     membership = np.full(len(labels), -1, np.int32)
     centroids = np.full((num_clusters, features.shape[1]), np.inf, np.float32)
@@ -190,7 +191,11 @@ def split(
             membership[rows] = 2 * cluster
             continue
         half = trainable_clusters(
-            points[rows], labels[rows], 2, seed=seed + cluster, **options
+            Points(features, rows, unit_length=True),
+            labels[rows],
+            2,
+            seed=seed + cluster,
+            **options,
         )
         membership[rows] = 2 * cluster + half.assignment
         centroids[2 * cluster : 2 * cluster + 2] = half.centroids
@@ -208,7 +213,7 @@ def split(
 
 
 def trainable_clusters(
-    points: Features,
+    points: Points,
     labels: npt.NDArray[np.int32],
     num_clusters: int,
     *,
@@ -222,7 +227,7 @@ def trainable_clusters(
     """Clusters points so that each cluster can be trained on.
 
     Args:
-        points: float32 `(num_points, dim)`, of unit length.
+        points: Of unit length.
         labels: Class of each point, int32 `(num_points,)`.
         num_clusters: How many clusters.
         seed: Decides where k-means starts.
@@ -261,23 +266,13 @@ def trainable_clusters(
 
 
 def _means(
-    points: Features, membership: Assignment, num_clusters: int
+    points: Points, membership: Assignment, num_clusters: int
 ) -> Features | None:
     """Returns the mean of each cluster; None if one is empty or there are more."""
     sizes = np.bincount(membership[membership >= 0], minlength=num_clusters)
     if len(sizes) > num_clusters or not sizes.all():
         return None
-    return np.stack(
-        [points[membership == c].mean(axis=0) for c in range(num_clusters)]
-    ).astype(np.float32)
-
-
-def unit_length(features: Features) -> Features:
-    """Returns each row divided by its L2 norm; zero rows stay zero."""
-    norms: Features = np.sqrt(np.einsum("ij,ij->i", features, features))
-    # k-means refuses what is not finite, and says how much of it there is.
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.divide(features, np.maximum(norms, 1e-12)[:, None], dtype=np.float32)
+    return cluster_means(points, membership, num_clusters)
 
 
 def _usable_rows(

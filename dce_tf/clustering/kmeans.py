@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dce_tf import faiss_backend
+from dce_tf.clustering.points import Points, Vectors
 from dce_tf.errors import first_line
-
-Points = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,20 +27,20 @@ class KMeansResult:
     """
 
     assignment: npt.NDArray[np.int32]
-    centroids: Points
+    centroids: Vectors
     objective: float
     seconds: float = 0.0
 
 
 def fit_kmeans(
-    points: Points,
+    points: Points | Vectors,
     num_clusters: int,
     *,
     seed: int = 0,
     num_iterations: int = 100,
     num_restarts: int = 1,
     backend: str = "auto",
-    initial_centroids: Points | None = None,
+    initial_centroids: Vectors | None = None,
     tolerance: float = 1e-4,
     num_sampled: int = 0,
 ) -> KMeansResult:
@@ -51,7 +50,9 @@ def fit_kmeans(
     GPU, as for want of memory, it warns and goes on on the CPU.
 
     Args:
-        points: float32 `(num_points, dim)`.
+        points: float32 `(num_points, dim)`. Of a memory-mapped array (`numpy.memmap`)
+            no more is in memory than a block and those the centroids are found on:
+            see `num_sampled`.
         num_clusters: How many clusters.
         seed: Decides where it starts.
         num_iterations: Most iterations of each restart.
@@ -75,7 +76,8 @@ def fit_kmeans(
         num_iterations=num_iterations,
         num_restarts=num_restarts,
     )
-    points = np.ascontiguousarray(points, np.float32)
+    if not isinstance(points, Points):
+        points = Points(points)
     _check_points(points, num_clusters)
     if initial_centroids is not None:
         initial_centroids = np.ascontiguousarray(initial_centroids, np.float32)
@@ -86,10 +88,11 @@ def fit_kmeans(
     rng = np.random.default_rng(seed)
     # FAISS starts all of its own restarts (nredo) from the same k-means++ draw.
     seeds = rng.integers(2**31, size=num_restarts).tolist()
-    sample = points
     if num_sampled:
         count = min(max(num_sampled, num_clusters), len(points))
-        sample = points[np.sort(rng.choice(len(points), count, replace=False))]
+        sample = points.take(np.sort(rng.choice(len(points), count, replace=False)))
+    else:
+        sample = points.all()
     results = []
     for run, start in enumerate(seeds):
         settings = {
@@ -113,9 +116,9 @@ def _check_counts(**counts: int) -> None:
 
 def _run_or_fall_back(
     points: Points,
-    sample: Points,
+    sample: Vectors,
     num_clusters: int,
-    initial: Points | None,
+    initial: Vectors | None,
     backend: str,
     settings: dict[str, Any],
 ) -> KMeansResult:
@@ -134,9 +137,9 @@ def _run_or_fall_back(
 
 def _run(
     points: Points,
-    sample: Points,
+    sample: Vectors,
     num_clusters: int,
-    initial_centroids: Points | None,
+    initial_centroids: Vectors | None,
     backend: str,
     settings: dict[str, Any],
 ) -> KMeansResult:
@@ -144,9 +147,12 @@ def _run(
         points.shape[1], num_clusters, backend=backend, **settings
     )
     kmeans.train(sample, init_centroids=initial_centroids)
-    distances, assignment = kmeans.assign(points)
+    assignment = np.empty(len(points), np.int32)
+    distances = np.empty(len(points), np.float32)
+    for rows, values in points.blocks():
+        distances[rows], assignment[rows] = kmeans.assign(values)
     objective = float(distances.sum(dtype=np.float64))
-    return KMeansResult(assignment.astype(np.int32), kmeans.centroids, objective)
+    return KMeansResult(assignment, kmeans.centroids, objective)
 
 
 def _check_points(points: Points, num_clusters: int) -> None:
@@ -155,7 +161,10 @@ def _check_points(points: Points, num_clusters: int) -> None:
             f"{len(points)} images cannot be cut into {num_clusters} clusters. "
             "Use fewer clusters."
         )
-    bad = np.count_nonzero(~np.isfinite(points).all(axis=1))
+    bad = sum(
+        np.count_nonzero(~np.isfinite(values).all(axis=1))
+        for _, values in points.blocks()
+    )
     if bad:
         raise ValueError(
             f"The features of {bad} of {len(points)} images are not finite: the "
@@ -163,7 +172,7 @@ def _check_points(points: Points, num_clusters: int) -> None:
         )
 
 
-def _check_centroids(centroids: Points, shape: tuple[int, int]) -> None:
+def _check_centroids(centroids: Vectors, shape: tuple[int, int]) -> None:
     if centroids.shape != shape or not np.isfinite(centroids).all():
         raise ValueError(
             f"initial_centroids must be finite and of shape {shape}, one for each "
@@ -173,8 +182,11 @@ def _check_centroids(centroids: Points, shape: tuple[int, int]) -> None:
 
 def _one_cluster(points: Points) -> KMeansResult:
     """Returns the mean; ‖x − mean‖² = ‖x‖² − ‖mean‖², summed, needs no copy."""
-    mean = points.mean(axis=0, dtype=np.float64)
-    squares = np.einsum("ij,ij->i", points, points).sum(dtype=np.float64)
+    total, squares = np.zeros(points.shape[1]), 0.0
+    for _, values in points.blocks():
+        total += values.sum(axis=0, dtype=np.float64)
+        squares += np.einsum("ij,ij->i", values, values).sum(dtype=np.float64)
+    mean = total / len(points)
     objective = max(0.0, float(squares - len(points) * (mean @ mean)))
     centroids = mean[None].astype(np.float32)
     return KMeansResult(np.zeros(len(points), np.int32), centroids, objective)

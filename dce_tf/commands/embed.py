@@ -1,14 +1,15 @@
-"""Embed images into Parquet files: `embed SOURCE [--images=FOLDER_OR_LIST.csv]`.
+"""Embed images into Parquet files: `embed SOURCE [--images=FOLDER_OR_LIST]`.
 
 SOURCE is a run directory, a folder of exported versions or one version. What is
 embedded is the gallery of the run's own test, another --split of it or of any
---dataset, all images of a folder, or those of a CSV list with a column `path` and
-perhaps `id` and `label`; other columns become metadata. Writes part-….parquet to
-RUN/embeddings/ or --output_dir; images that cannot be read go to bad-….parquet with the
-reason.
+--dataset, all images of a folder, or those of a list, CSV or Parquet, with a column
+`path` and perhaps `id` and `label`; other columns become metadata. Lists and images may
+lie in a store, s3://… or gs://…. Writes part-….parquet to RUN/embeddings/ or
+--output_dir; images that cannot be read go to bad-….parquet with the reason.
 
-The same command goes on where it was stopped. Several jobs share the work:
---num_shards=8 and --shard=0 to --shard=7. `index` makes a search of the result.
+The same command goes on where it was stopped. --engine=ray embeds on a Ray cluster. By
+hand, several jobs share the work: --num_shards=8 and --shard=0 to --shard=7. `index`
+makes a search of the result.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from absl import flags
 
 from dce_tf import config as config_module
@@ -29,9 +32,11 @@ from dce_tf.errors import UsageError
 from dce_tf.export import resolve_version
 from dce_tf.export.served import ServedModel
 from dce_tf.index.embeddings import find_parts
+from dce_tf.remote import place_of
 from dce_tf.run_directory import RunDirectory
-from dce_tf.runs.embedding import Job, Outcome, embed
+from dce_tf.runs.embedding import Engine, Job, Outcome, embed, embed_here
 from dce_tf.runs.inputs import SPLITS, Inputs, of_data_set, of_folder, of_list
+from dce_tf.runs.parquet_list import of_parquet
 from dce_tf.runs.selecting import define_run_flag, named_path
 from dce_tf.runs.sources import plain_config
 from dce_tf.training.display import Display, format_seconds
@@ -59,9 +64,13 @@ def define_flags(values: flags.FlagValues) -> None:
         "Which part of the data set; default: gallery. 'test' is queries and gallery.",
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "engine", "local", ("local", "ray"), "What embeds.", flag_values=values
+    )
     for name, text in (
-        ("images", "A folder of images, or a CSV list of them."),
+        ("images", "A folder of images, or a list of them, .csv or .parquet."),
         ("image_root", "Where the paths of a list begin; default: its own folder."),
+        ("ray_address", "Of a Ray cluster; default: RAY_ADDRESS, or this machine."),
         ("output_dir", "Where to write; default: RUN/embeddings."),
     ):
         flags.DEFINE_string(name, None, text, flag_values=values)
@@ -69,6 +78,7 @@ def define_flags(values: flags.FlagValues) -> None:
         ("shard", 0, 0, "Which of the jobs this is, from 0."),
         ("num_shards", 1, 1, "How many jobs share the images."),
         ("part_size", 10_000, 1, "Images a file: what a stop can cost."),
+        ("num_actors", 0, 0, "Models on Ray; 0: one a GPU, else one a machine."),
     ):
         flags.DEFINE_integer(
             name, default, text, lower_bound=lowest, flag_values=values
@@ -93,8 +103,8 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
             f"--shard={settings['shard']}: expected one below "
             f"--num_shards={settings['num_shards']}, from 0."
         )
+    engine = _engine(settings, config)
     inputs = _inputs(settings, config, run_directory)
-    devices.configure(config)
     display = Display()
     model = ServedModel(
         version,
@@ -113,13 +123,39 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         max_bad_images=config.max_bad_images,
         max_image_pixels=config.max_image_pixels,
     )
-    _show(embed(job, display), folder, display)
+    _show(embed(job, display, engine), folder, display)
     return 0
 
 
 def _config(settings: Mapping[str, Any], run: RunDirectory | None) -> Config:
     given = {name: settings[name] for name in _SETTINGS if settings[name] is not None}
     return dataclasses.replace(run.config(), **given) if run else plain_config(given)
+
+
+def _engine(settings: Mapping[str, Any], config: Config) -> Engine:
+    if settings["engine"] == "local":
+        for name in ("ray_address", "num_actors"):
+            if settings[name]:
+                raise UsageError(f"--{name} goes with --engine=ray. Pass both.")
+        devices.configure(config)
+        return embed_here
+    if settings["cuda_device"] is not None:
+        raise UsageError(
+            "--cuda_device: Ray itself gives each actor its GPU. Leave it out."
+        )
+    try:
+        from dce_tf.runs import on_ray
+    except ImportError as error:
+        raise UsageError(
+            f"--engine=ray needs Ray ({error}). Run `pip install 'dce-tf[scale]'`."
+        ) from error
+    # They are the actors'.
+    tf.config.set_visible_devices([], "GPU")
+    return partial(
+        on_ray.embed_on_ray,
+        config=dataclasses.replace(config, cuda_device=None),
+        cluster=on_ray.Cluster(settings["ray_address"], settings["num_actors"]),
+    )
 
 
 def _output(settings: Mapping[str, Any], run: RunDirectory | None) -> Path:
@@ -150,14 +186,14 @@ def _inputs(
     for name in ("dataset", "data_dir", "split"):
         if settings[name] is not None:
             raise UsageError(f"--images and --{name} do not go together. Pass one.")
-    images = Path(settings["images"])
-    root = settings["image_root"]
+    images, root = place_of(settings["images"]), settings["image_root"]
     if not images.exists():
         raise UsageError(f"--images={images}: there is no such file or folder.")
-    if images.is_dir():
+    of_file = of_parquet if images.suffix == ".parquet" else of_list
+    if images.is_dir() and of_file is of_list:
         return of_folder(images)
-    return of_list(
-        images, root=Path(root) if root else None, number_ids=settings["number_ids"]
+    return of_file(
+        images, root=place_of(root) if root else None, number_ids=settings["number_ids"]
     )
 
 

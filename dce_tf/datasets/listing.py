@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dce_tf.errors import UsageError
+from dce_tf.remote import Place
 
 
 @dataclasses.dataclass
@@ -68,7 +69,7 @@ def require_data_dir(data_dir: str | None, dataset: str, content: str) -> Path:
     return path
 
 
-def read_text(path: Path, content: str) -> str:
+def read_text(path: Place, content: str) -> str:
     """Reads a list file: UTF-8, with or without a byte order mark.
 
     Args:
@@ -99,7 +100,7 @@ def read_text(path: Path, content: str) -> str:
     return text
 
 
-def iterate_csv(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+def iterate_csv(path: Place, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yields the line number and the fields of each line that is not blank.
 
     Raises:

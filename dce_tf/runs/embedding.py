@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
-
-from dce_tf.ahead import map_ahead
-from dce_tf.export.served import BATCHES_AHEAD, ServedModel
+from dce_tf.export.served import ServedModel
 from dce_tf.index.embeddings import (
     Header,
     Part,
@@ -24,13 +19,9 @@ from dce_tf.index.embeddings import (
     write_bad,
     write_part,
 )
-from dce_tf.runs.inputs import Input, Inputs, digest
-from dce_tf.scan import header_problem, own_pixel_limit, what_is_wrong
+from dce_tf.runs.embedding_images import Embedded, embed_images
+from dce_tf.runs.inputs import Inputs, digest
 from dce_tf.training.display import Display
-
-# Batches in the model at once: one is decoded while another is in the network.
-_IN_FLIGHT = 2
-_NOT_FINITE = "the model gives no finite embedding for it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +48,20 @@ class Job:
     max_bad_images: float = 0.01
     max_image_pixels: int = 100_000_000
 
+    @cached_property
+    def own(self) -> Inputs:
+        """The images of this shard."""
+        return self.inputs.part_of(self.shard, self.num_shards)
+
+    @property
+    def num_parts(self) -> int:
+        """How many files it writes."""
+        return max(1, -(-len(self.own.images) // self.part_size))
+
+    def inputs_of(self, number: int) -> Inputs:
+        """Returns the images of one file."""
+        return self.own.range(number * self.part_size, (number + 1) * self.part_size)
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -75,19 +80,40 @@ class Outcome:
     seconds: float = 0.0
 
 
-# A vector, or what is wrong with the image.
-_Result = tuple[Input, npt.NDArray[np.float32] | str]
+Engine = Callable[
+    [Job, Sequence[int], Callable[[int], None]],
+    Generator[tuple[int, Embedded], None, None],
+]
+"""Embeds the parts of a job with these numbers; yields each when it is done, in any
+order. The function is told of every few images that are."""
 
 
-def embed(job: Job, display: Display) -> Outcome:
+def embed_here(
+    job: Job, numbers: Sequence[int], told: Callable[[int], None]
+) -> Generator[tuple[int, Embedded], None, None]:
+    """Is the engine of one process."""
+    for number in numbers:
+        yield (
+            number,
+            embed_images(
+                job.model,
+                job.inputs_of(number),
+                max_image_pixels=job.max_image_pixels,
+                told=told,
+            ),
+        )
+
+
+def embed(job: Job, display: Display, engine: Engine = embed_here) -> Outcome:
     """Embeds the images of one shard; files that are there already are kept.
 
     A file is written when it is whole, so that an end of the process costs no more
-    than the one in work.
+    than those in work.
 
     Args:
         job: What is to be done.
         display: Shows how far it is.
+        engine: What embeds the parts.
 
     Returns:
         How it went.
@@ -96,45 +122,53 @@ def embed(job: Job, display: Display) -> Outcome:
         ValueError: If the folder holds embeddings of another model or of other
             shards, or more images are broken than may be.
     """
-    images = job.inputs.part_of(job.shard, job.num_shards).images
-    starts = range(0, max(1, len(images)), job.part_size)
-    header = Header(
-        fingerprint=job.model.fingerprint,
-        embedding_dim=job.model.embedding_dim,
-        image_root=str(job.inputs.root),
-        model=str(job.model.folder.resolve()),
-        parts=len(starts),
-    )
-    _check_folder(job, header)
-    outcome = Outcome(len(images))
-    started = time.perf_counter()
-    with own_pixel_limit(), display.task("embedding", len(images)) as update:
+    _check_folder(job)
+    headers = {number: _header(job, number) for number in range(job.num_parts)}
+    todo = []
+    outcome = Outcome(len(job.own.images))
+    for number, header in headers.items():
+        part = _part(job, number)
+        if _is_there(job.folder / part.name, header):
+            outcome.kept += len(job.inputs_of(number).images)
+            outcome.bad += len(read_bad(job.folder / part.bad_name))
+        else:
+            todo.append(number)
+    _check_bad(job, outcome)
+    started, done = time.perf_counter(), outcome.kept
+    with display.task("embedding", outcome.images) as update:
 
-        def told(before: int, within: int) -> None:
-            done = before + within
+        def told(count: int) -> None:
+            nonlocal done
+            done += count
             rate = (done - outcome.kept) / (time.perf_counter() - started)
             update(done, f"{rate:.0f} images/s")
 
-        for number, start in enumerate(starts):
-            chosen = images[start : start + job.part_size]
-            part = Part(job.num_shards, job.shard, number)
-            whole = dataclasses.replace(header, inputs=digest(chosen))
-            if _is_there(job.folder / part.name, whole):
-                outcome.kept += len(chosen)
-            else:
-                _embed_part(job, part, whole, chosen, partial(told, start))
-            outcome.bad += len(read_bad(job.folder / part.bad_name))
-            _check_bad(job, outcome, job.folder / part.bad_name)
-            told(start, len(chosen))
-    for part in find_parts(job.folder):
-        if part.shard == job.shard and part.number >= len(starts):
-            (job.folder / part.name).unlink()
-            (job.folder / part.bad_name).unlink(missing_ok=True)
+        with contextlib.closing(engine(job, todo, told)) as results:
+            for number, found in results:
+                _write(job, number, headers[number], found)
+                outcome.bad += len(found.bad)
+                _check_bad(job, outcome)
+    _remove_others(job)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
 
-def _check_folder(job: Job, header: Header) -> None:
+def _part(job: Job, number: int) -> Part:
+    return Part(job.num_shards, job.shard, number)
+
+
+def _header(job: Job, number: int) -> Header:
+    return Header(
+        fingerprint=job.model.fingerprint,
+        embedding_dim=job.model.embedding_dim,
+        image_root=str(job.inputs.root),
+        model=str(job.model.folder.resolve()),
+        inputs=digest(job.inputs_of(number).images),
+        parts=job.num_parts,
+    )
+
+
+def _check_folder(job: Job) -> None:
     for part in find_parts(job.folder):
         path = job.folder / part.name
         if part.num_shards != job.num_shards:
@@ -144,10 +178,10 @@ def _check_folder(job: Job, header: Header) -> None:
                 "--overwrite."
             )
         found = read_header(path).fingerprint
-        if found != header.fingerprint:
+        if found != job.model.fingerprint:
             raise ValueError(
                 f"{path} has embeddings of the model {found}; this one is "
-                f"{header.fingerprint}, and embeddings of two models cannot be "
+                f"{job.model.fingerprint}, and embeddings of two models cannot be "
                 "compared. Use another --output_dir, or --overwrite."
             )
 
@@ -160,10 +194,13 @@ def _is_there(path: Path, header: Header) -> bool:
     return dataclasses.replace(found, model=header.model) == header
 
 
-def _check_bad(job: Job, outcome: Outcome, path: Path) -> None:
+def _check_bad(job: Job, outcome: Outcome) -> None:
     if outcome.bad <= job.max_bad_images * outcome.images:
         return
-    first = read_bad(path)[0]
+    lists = (
+        job.folder / _part(job, number).bad_name for number in range(job.num_parts)
+    )
+    path, first = next((path, rows[0]) for path in lists if (rows := read_bad(path)))
     raise ValueError(
         f"{outcome.bad} of {outcome.images} images could not be embedded, more than "
         f"--max_bad_images={job.max_bad_images} allows; one is {first['path']} "
@@ -172,31 +209,18 @@ def _check_bad(job: Job, outcome: Outcome, path: Path) -> None:
     )
 
 
-def _embed_part(
-    job: Job,
-    part: Part,
-    header: Header,
-    images: Sequence[Input],
-    told: Callable[[int], None],
-) -> None:
-    good: list[Input] = []
-    vectors: list[npt.NDArray[np.float32]] = []
-    bad: list[tuple[Input, str]] = []
-    for batch in _embedded(job, images):
-        for image, found in batch:
-            if isinstance(found, str):
-                bad.append((image, found))
-            else:
-                good.append(image)
-                vectors.append(found)
-        told(len(good) + len(bad))
+def _write(job: Job, number: int, header: Header, found: Embedded) -> None:
+    images = list(job.inputs_of(number).images)
+    good = [image for place, image in enumerate(images) if place not in found.bad]
+    bad = [images[place] for place in found.bad]
+    part = _part(job, number)
     list_of_bad = job.folder / part.bad_name
     if bad:
         write_bad(
             list_of_bad,
-            [image.id for image, _ in bad],
-            [image.path for image, _ in bad],
-            [problem for _, problem in bad],
+            [image.id for image in bad],
+            [image.path for image in bad],
+            list(found.bad.values()),
         )
     else:
         list_of_bad.unlink(missing_ok=True)
@@ -208,58 +232,13 @@ def _embed_part(
         [image.path for image in good],
         [image.label for image in good],
         [image.metadata for image in good],
-        np.array(vectors, np.float32).reshape(-1, header.embedding_dim),
+        found.vectors,
     )
 
 
-def _embedded(job: Job, images: Sequence[Input]) -> Iterator[list[_Result]]:
-    """Yields the images batch by batch, reading ahead of the model."""
-    size = job.model.batch_size
-
-    def read(image: Input) -> tuple[Input, bytes | str]:
-        path = str(job.inputs.root / image.path)
-        problem = header_problem(path, job.max_image_pixels)
-        return image, problem or Path(path).read_bytes()
-
-    files = map_ahead(
-        read, images, num_threads=job.model.num_workers, ahead=BATCHES_AHEAD * size
-    )
-    batches = iter(lambda: list(itertools.islice(files, size)), [])
-    return map_ahead(
-        lambda batch: _embed_batch(job.model, batch),
-        batches,
-        num_threads=_IN_FLIGHT,
-        ahead=_IN_FLIGHT,
-    )
-
-
-def _embed_batch(
-    model: ServedModel, batch: Sequence[tuple[Input, bytes | str]]
-) -> list[_Result]:
-    readable = [content for _, content in batch if isinstance(content, bytes)]
-    results = iter(_embed_all(model, readable))
-    return [
-        (image, content if isinstance(content, str) else next(results))
-        for image, content in batch
-    ]
-
-
-def _embed_all(
-    model: ServedModel, contents: Sequence[bytes]
-) -> list[npt.NDArray[np.float32] | str]:
-    """Embeds what can be decoded, and says what is wrong with the rest.
-
-    One image that cannot be decoded fails its batch, so the batch is cut in two until
-    that image stands alone.
-    """
-    if not contents:
-        return []
-    try:
-        rows = model.embed(contents)
-    except tf.errors.InvalidArgumentError as error:
-        if len(contents) == 1:
-            return [what_is_wrong(error)]
-        middle = len(contents) // 2
-        first = _embed_all(model, contents[:middle])
-        return first + _embed_all(model, contents[middle:])
-    return [row if np.isfinite(row).all() else _NOT_FINITE for row in rows]
+def _remove_others(job: Job) -> None:
+    """Removes what a longer list of images has left."""
+    for part in find_parts(job.folder):
+        if part.shard == job.shard and part.number >= job.num_parts:
+            (job.folder / part.name).unlink()
+            (job.folder / part.bad_name).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dce_tf.index.checks import check_id
 from dce_tf.index.collection import Id
 from dce_tf.index.filters import is_filterable
 from dce_tf.registry import suggest
+from dce_tf.remote import Place, RemotePath
 
 SPLITS = ("gallery", "query", "test", "train", "val", "all")
 
@@ -50,13 +51,17 @@ class Inputs:
         images: They, in the order of the source.
     """
 
-    root: Path
+    root: Place
     images: Sequence[Input]
 
     def part_of(self, shard: int, num_shards: int) -> Inputs:
         """Returns the images of one of several jobs: a range, its share of all."""
         total = len(self.images)
         start, end = total * shard // num_shards, total * (shard + 1) // num_shards
+        return self.range(start, end)
+
+    def range(self, start: int, end: int) -> Inputs:
+        """Returns the images from one place up to another."""
         return Inputs(self.root, self.images[start:end])
 
 
@@ -125,20 +130,14 @@ def _common_root(paths: Sequence[str], data_dir: str | None) -> Path:
     return common
 
 
-def of_folder(folder: Path) -> Inputs:
+def of_folder(folder: Place) -> Inputs:
     """Lists the images of a folder, at any depth; hidden ones are passed over.
 
     Raises:
         ValueError: If there are none.
     """
-    paths = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [
-            os.path.relpath(Path(place, name), folder)
-            for name in files
-            if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
-        ]
+    files = folder.files_below() if isinstance(folder, RemotePath) else _below(folder)
+    paths = [path for path in files if _is_image(path)]
     if not paths:
         raise ValueError(
             f"{folder}: found no image; expected files that end in "
@@ -147,8 +146,21 @@ def of_folder(folder: Path) -> Inputs:
     return Inputs(folder.resolve(), [Input(path, path) for path in sorted(paths)])
 
 
+def _below(folder: Path) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        # Not even looked into.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            yield os.path.relpath(Path(place, name), folder)
+
+
+def _is_image(path: str) -> bool:
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    return not hidden and Path(path).suffix.lower() in EXTENSIONS
+
+
 def of_list(
-    path: Path, *, root: Path | None = None, number_ids: bool = False
+    path: Place, *, root: Place | None = None, number_ids: bool = False
 ) -> Inputs:
     """Lists the images of a CSV file.
 
@@ -166,7 +178,7 @@ def of_list(
             twice.
     """
     lines = iterate_csv(path, read_text(path, _CONTENT))
-    header = _check_header(path, next(lines)[1])
+    header = check_header(f"{path}, line 1", next(lines)[1], _CONTENT)
     rows, places = [], []
     for number, fields in lines:
         if len(fields) != len(header):
@@ -185,7 +197,7 @@ def of_list(
     images = []
     for row, where in zip(rows, places, strict=True):
         relative = clean_path(row["path"], where)
-        name = _read_id(row.get("id", relative), where, number_ids)
+        name = read_id(row.get("id", relative), where, number_ids)
         if name in seen:
             raise ValueError(
                 f"{where}: found id {name!r} again, first in {seen[name]}; expected "
@@ -201,30 +213,45 @@ def of_list(
     return Inputs((root or path.parent).resolve(), images)
 
 
-def _check_header(path: Path, fields: Sequence[str]) -> list[str]:
+def check_header(where: str, fields: Sequence[str], content: str) -> list[str]:
+    """Returns the names of the columns of a list.
+
+    Args:
+        where: Where they stand, for the error.
+        fields: They.
+        content: What the list should hold, for the error.
+
+    Raises:
+        ValueError: If `path` is missing, or one is there twice or is no name.
+    """
     header = [field.strip() for field in fields]
     if "path" not in header:
         raise ValueError(
-            f"{path}, line 1: found no column 'path' in {', '.join(header)}."
-            f"{suggest('path', header)} Expected {_CONTENT}."
+            f"{where}: found no column 'path' in {', '.join(header)}."
+            f"{suggest('path', header)} Expected {content}."
         )
     for place, name in enumerate(header):
         if name in header[:place] or not is_filterable(name):
             raise ValueError(
-                f"{path}, line 1: found a column {name!r} that is there twice or is no "
+                f"{where}: found a column {name!r} that is there twice or is no "
                 "name of a field; expected names without quotes, backslashes and "
                 "control characters, each once."
             )
     return header
 
 
-def _read_id(text: str, where: str, number_ids: bool) -> Id:
+def read_id(given: Any, where: str, number_ids: bool) -> Id:
+    """Returns the name of an image as a list gives it.
+
+    Raises:
+        ValueError: If it can be none.
+    """
     try:
-        return check_id(int(text) if number_ids else text)
-    except ValueError as error:
+        return check_id(int(given) if number_ids else given)
+    except (TypeError, ValueError) as error:
         wanted = "an integer, as of --number_ids" if number_ids else "a name"
         raise ValueError(
-            f"{where}: found id {text!r}; expected {wanted} ({error})."
+            f"{where}: found id {given!r}; expected {wanted} ({error})."
         ) from error
 
 

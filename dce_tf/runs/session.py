@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +59,7 @@ def check(config: Config) -> Schedule:
             f"num_folds={config.num_folds} without fold; expected a fold below it. "
             "dce_tf.runs.folds.cross_validate trains them all."
         )
+    _check_features_dir(config)
     check_installation()
     use_gpu(config.backend)
     DATASETS.check(config.dataset)
@@ -75,6 +78,19 @@ def check(config: Config) -> Schedule:
         hierarchical=config.hierarchical,
         freeze_backbone_epochs=config.freeze_backbone_epochs,
     )
+
+
+def _check_features_dir(config: Config) -> None:
+    if config.features_dir and not config.kmeans_points:
+        raise UsageError(
+            "--features_dir keeps features out of memory, and k-means on all of them "
+            "would want them there. Pass --kmeans_points, such as 1000000."
+        )
+    if config.features_dir and config.cluster_features == "running":
+        raise UsageError(
+            "--features_dir: --cluster_features=running keeps them in memory and in "
+            "every checkpoint. Use --cluster_features=pass."
+        )
 
 
 def check_batches(config: Config, num_replicas: int) -> None:
@@ -148,6 +164,11 @@ def build_session(
     runner: Extractor | FixedFeatures
     runner = build_extractor(model, config, reader, strategy)
     if has_fixed_features(config, model):
+        if config.features_dir:
+            raise UsageError(
+                "--features_dir: the features of a backbone that does not train stay "
+                "in memory, for every step. Leave the flag out."
+            )
         runner = FixedFeatures(runner)
     embedder: Embedder = runner
     if trainer.average is not None:
@@ -158,7 +179,9 @@ def build_session(
         with display.task("features for clustering", len(splits.train)) as update:
             embedded = config.cluster_on == "embedding"
             run_model = runner.embeddings if embedded else runner.features
-            return run_model(splits.train.paths, lambda done: update(done, ""))
+            folder = config.features_dir
+            into: Any = {"into": Path(folder)} if folder else {}
+            return run_model(splits.train.paths, lambda done: update(done, ""), **into)
 
     recluster = _build_recluster(
         config,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dce_tf.files import array_on_disk
 from dce_tf.model import EmbeddingModel
 from dce_tf.pipelines import EvaluationPipelines, PictureReader
 from dce_tf.training.workers import Workers
 
-_ROWS = 4096  # Features that become embeddings at once.
+_ROWS = 4096  # Features that become embeddings, or are sent, at once.
 
 
 class Extractor:
@@ -50,27 +52,37 @@ class Extractor:
         self._embeddings = self._compiled(lambda images: model(images))
 
     def features(
-        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+        self,
+        paths: Sequence[str],
+        on_batch: Callable[[int], None] = lambda _: None,
+        into: Path | None = None,
     ) -> npt.NDArray[np.float32]:
         """Returns the features of images, float32 `(num_images, feature_dim)`.
 
         Args:
             paths: The image files.
             on_batch: Told after each batch how many images are done.
+            into: Folder of a file that holds them, instead of memory. Of several
+                processes only the chief then gets all, the others their share.
         """
         width = self.model.backbone.output_shape[-1]
-        return self._run(self._features, width, paths, on_batch)
+        return self._run(self._features, width, paths, on_batch, into)
 
     def embeddings(
-        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+        self,
+        paths: Sequence[str],
+        on_batch: Callable[[int], None] = lambda _: None,
+        into: Path | None = None,
     ) -> npt.NDArray[np.float32]:
         """Returns whole embeddings, float32 `(num_images, embedding_dim)`, unit length.
 
         Args:
             paths: The image files.
             on_batch: Told after each batch how many images are done.
+            into: As of `features`.
         """
-        return self._run(self._embeddings, self.model.embedding.units, paths, on_batch)
+        width = self.model.embedding.units
+        return self._run(self._embeddings, width, paths, on_batch, into)
 
     def _compiled(self, function: Callable[[Any], Any]) -> Any:
         @tf.function
@@ -85,11 +97,12 @@ class Extractor:
         width: int,
         paths: Sequence[str],
         on_batch: Callable[[int], None],
+        into: Path | None,
     ) -> npt.NDArray[np.float32]:
         if not len(paths):
             raise ValueError("There are no images to run the model on.")
         own = self._workers.part_of(paths)
-        result = np.empty((len(own), width), np.float32)
+        result = _new_array((len(own), width), into)
         start = 0
         for images in self._batches(own):
             for part in self._strategy.experimental_local_results(function(images)):
@@ -97,7 +110,27 @@ class Extractor:
                 result[start:stop] = part.numpy()[: stop - start]
                 start = stop
             on_batch(min(start * self._workers.count, len(paths)))
-        return self._workers.gather(result)
+        if into is None or self._workers.count == 1:
+            return self._workers.gather(result)
+        return self._gather_on_disk(result, into)
+
+    def _gather_on_disk(
+        self, own: npt.NDArray[np.float32], folder: Path
+    ) -> npt.NDArray[np.float32]:
+        """Returns the rows of all processes to the chief, its own to each other one."""
+        lengths = self._workers.gather(np.array([len(own)], np.int32))
+        ends = np.cumsum(lengths, dtype=np.int64)
+        chief = self._workers.is_chief
+        whole = _new_array((int(ends[-1]), own.shape[1]), folder) if chief else own
+        for start in range(0, int(lengths.max()), _ROWS):
+            rows = self._workers.gather(own[start : start + _ROWS])
+            if not chief:
+                continue
+            counts = np.clip(lengths - start, 0, _ROWS)
+            parts = np.split(rows, np.cumsum(counts)[:-1])
+            for first, part in zip(ends - lengths + start, parts, strict=True):
+                whole[first : first + len(part)] = part
+        return whole
 
     def _batches(self, paths: Sequence[str]) -> Iterable[Any]:
         """Yields batches of images, cut for the devices of this process."""
@@ -115,6 +148,12 @@ class Extractor:
                     context.replica_id_in_sync_group % self._devices
                 ]
             )
+
+
+def _new_array(shape: tuple[int, int], folder: Path | None) -> npt.NDArray[np.float32]:
+    if folder is None or 0 in shape:
+        return np.empty(shape, np.float32)
+    return array_on_disk(folder, shape)
 
 
 class FixedFeatures:

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from dce_tf.export.served import ServedModel
 from dce_tf.index.embeddings import check_folder, read_header, read_records
-from dce_tf.runs.embedding import Job, Outcome, embed
+from dce_tf.remote import place_of
+from dce_tf.runs.embedding import Job, Outcome, embed, embed_here
 from dce_tf.runs.inputs import Input, Inputs, of_folder
 from dce_tf.training.display import Display
 from tests import fakes
@@ -135,6 +136,29 @@ def test_broken_images_are_listed_and_cost_no_other(job: Job, images: Path) -> N
         np.testing.assert_allclose(each.vector, expected, atol=1e-6)
 
 
+def test_images_of_a_store_are_read_and_judged_alike(
+    job: Job, images: Path, tmp_path: Path
+) -> None:
+    spoil(images)
+    run(job, max_image_pixels=100_000)
+    there = Inputs(place_of(f"file://{images}"), job.inputs.images)
+    other = tmp_path / "other"
+    run(job, inputs=there, folder=other, max_image_pixels=100_000)
+    for path in job.folder.iterdir():
+        ours, theirs = pq.read_table(path), pq.read_table(other / path.name)
+        assert ours.equals(theirs)
+    header = read_header(next(other.glob("part-*")))
+    assert header.image_root == f"file://{images}"
+
+
+def test_store_that_fails_is_no_bad_image(job: Job, images: Path) -> None:
+    (images / "07.png").unlink()
+    (images / "07.png").mkdir()
+    there = Inputs(place_of(f"file://{images}"), job.inputs.images)
+    with pytest.raises(OSError, match=r"07\.png' is a directory"):
+        run(job, inputs=there)
+
+
 def test_too_many_broken_images_stop_it(job: Job, images: Path) -> None:
     spoil(images)
     with pytest.raises(ValueError, match=r"3 of 23 images .*max_bad_images=0\.1 .*03"):
@@ -186,6 +210,17 @@ def test_what_is_there_is_kept(job: Job, monkeypatch) -> None:
     assert before.items() <= after.items()
 
 
+def test_engine_may_give_parts_in_any_order(job: Job, tmp_path: Path) -> None:
+    def backwards(job, numbers, told):
+        yield from embed_here(job, numbers[::-1], told)
+
+    run(job)
+    other = dataclasses.replace(job, folder=tmp_path / "other")
+    embed(other, Display(quiet=True), backwards)
+    for path in job.folder.iterdir():
+        assert path.read_bytes() == (other.folder / path.name).read_bytes()
+
+
 def test_other_images_are_embedded_anew(job: Job) -> None:
     run(job)
     changed = [*job.inputs.images[:12], Input("new", "00.png")]
@@ -207,6 +242,7 @@ JOB = """
 import sys
 from pathlib import Path
 from dce_tf.export.served import ServedModel
+from dce_tf.remote import place_of
 from dce_tf.runs.embedding import Job, embed
 from dce_tf.runs.inputs import of_folder
 from dce_tf.training.display import Display

@@ -5,6 +5,7 @@ import pytest
 
 from dce_tf.datasets import DATASETS
 from dce_tf.errors import UsageError
+from dce_tf.remote import place_of
 from dce_tf.runs.inputs import (
     Input,
     Inputs,
@@ -103,6 +104,28 @@ def test_folder_is_listed_at_any_depth_without_what_is_hidden(tmp_path: Path) ->
     ]
     with pytest.raises(ValueError, match=r"found no image; expected .*\.webp"):
         of_folder(tmp_path / "b" / "none")
+
+
+def test_store_is_listed_like_a_folder(tmp_path: Path) -> None:
+    for name in ("b c/d.PNG", "a.jpg", ".a.jpg", ".git/a.jpg", "b c/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = of_folder(place_of(f"file://{tmp_path}"))
+    assert found.images == of_folder(tmp_path).images
+    assert str(found.root) == f"file://{tmp_path}"
+
+
+def test_list_in_a_store_is_read_like_a_file(tmp_path: Path) -> None:
+    path = write_list(tmp_path, "path,label,n\na/b.jpg,x,3\nc.jpg,,\n")
+    found = of_list(place_of(f"file://{path}"))
+    assert found.images == of_list(path).images
+    assert str(found.root) == f"file://{tmp_path}"
+    assert (found.root / "a/b.jpg").parent == found.root / "a"
+    path.write_text("path\n../a.jpg\n")
+    with pytest.raises(ValueError, match=rf"file://{path}, line 2: found path"):
+        of_list(place_of(f"file://{path}"))
+    with pytest.raises(ValueError, match=r"file:///no\.csv: no such file"):
+        of_list(place_of("file:///no.csv"))
 
 
 def test_splits_of_a_data_set(tmp_path: Path) -> None:

@@ -87,6 +87,11 @@ def test_features_are_fixed_where_nothing_before_them_changes(
         ({"augmentation": "papr"}, "Did you mean 'paper'"),
         ({"optimizer": "adammw"}, "Did you mean 'adamw'"),
         ({"lr_schedule": "step"}, "needs its epochs"),
+        ({"features_dir": "/tmp"}, "Pass --kmeans_points"),
+        (
+            {"features_dir": "/tmp", "kmeans_points": 9, "cluster_features": "running"},
+            "Use --cluster_features=pass",
+        ),
         (
             {"hierarchical": True, "parts": "masks", "num_clusters": 6},
             "nearest is --num_clusters=8",

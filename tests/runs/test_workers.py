@@ -55,6 +55,20 @@ def start(config: Config, count: int, folder: Path) -> list[subprocess.Popen]:
     return processes
 
 
+def assert_same_runs(run: RunDirectory, other: RunDirectory) -> None:
+    """Checks that two runs went alike, as far as sums in another order do."""
+    for ours, alone in zip(numbers(run), numbers(other), strict=True):
+        assert ours.keys() == alone.keys()
+        assert ours["stage"] == alone["stage"]
+        assert ours.get("cluster_sizes") == alone.get("cluster_sizes")
+        losses = [line.get("loss", 0.0) for line in (ours, alone)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+        assert ours["map@r"] == pytest.approx(alone["map@r"], abs=0.02)
+    weights = [load_best_model(each).get_weights() for each in (other, run)]
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_two_processes_end_as_one_though_one_was_killed(
     config: Config, tmp_path: Path
@@ -83,18 +97,7 @@ def test_two_processes_end_as_one_though_one_was_killed(
     assert "Going on after epoch" in (tmp_path / "worker-0.txt").read_text()
     one = dataclasses.replace(settings, exp="one")
     train(one)
-    for ours, alone in zip(numbers(run), numbers(RunDirectory.of(one)), strict=True):
-        assert ours.keys() == alone.keys()
-        assert ours["stage"] == alone["stage"]
-        assert ours.get("cluster_sizes") == alone.get("cluster_sizes")
-        losses = [line.get("loss", 0.0) for line in (ours, alone)]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-        assert ours["map@r"] == pytest.approx(alone["map@r"], abs=0.02)
-    weights = [
-        load_best_model(RunDirectory.of(c)).get_weights() for c in (one, settings)
-    ]
-    for a, b in zip(*weights, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
+    assert_same_runs(run, RunDirectory.of(one))
 
 
 def test_one_process_is_its_own_chief() -> None:

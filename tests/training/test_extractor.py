@@ -1,3 +1,8 @@
+import concurrent.futures
+import copy
+import threading
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -38,6 +43,50 @@ def test_results_are_in_order_whatever_the_last_batch_lacks(paths: list[str]) ->
     np.testing.assert_allclose(
         embeddings, extractor.model.embed(features), rtol=1e-4, atol=1e-6
     )
+
+
+def test_results_on_disk_are_those_in_memory(paths: list[str], tmp_path: Path) -> None:
+    extractor = make_extractor()
+    for run in (extractor.features, extractor.embeddings):
+        kept = run(paths, into=tmp_path)
+        assert isinstance(kept, np.memmap)
+        np.testing.assert_array_equal(kept, run(paths))
+    assert not list(tmp_path.iterdir())
+
+
+class Talker:
+    """One of several processes, acted by a thread."""
+
+    def __init__(self, index: int, said: list, barrier: threading.Barrier) -> None:
+        self.index, self.count, self.is_chief = index, len(said), index == 0
+        self._said, self._barrier = said, barrier
+
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        self._said[self.index] = array
+        self._barrier.wait()
+        joined = np.concatenate(self._said)
+        self._barrier.wait()
+        return joined
+
+
+def test_chief_gets_the_rows_of_all_processes_on_disk(tmp_path: Path) -> None:
+    lengths = (9000, 4096, 0, 5000)
+    rows = np.random.default_rng(0).random((sum(lengths), 3), np.float32)
+    parts = np.split(rows, np.cumsum(lengths)[:-1])
+    said, barrier = [None] * len(lengths), threading.Barrier(len(lengths))
+    extractor = make_extractor()
+
+    def act(index: int) -> np.ndarray:
+        mine = copy.copy(extractor)
+        mine._workers = Talker(index, said, barrier)
+        return mine._gather_on_disk(parts[index], tmp_path)
+
+    with concurrent.futures.ThreadPoolExecutor(len(lengths)) as pool:
+        whole, *others = pool.map(act, range(len(lengths)))
+    assert isinstance(whole, np.memmap)
+    np.testing.assert_array_equal(whole, rows)
+    for part, other in zip(parts[1:], others, strict=True):
+        assert other is part
 
 
 def test_no_images_are_refused() -> None:

@@ -1,0 +1,241 @@
+"""Embedding on a Ray cluster: Ray Data hands the parts of a job to actors."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import ray.data
+from ray.exceptions import ActorDiedError, RayError
+
+import dce_tf
+from dce_tf import devices
+from dce_tf.config import Config
+from dce_tf.errors import UsageError, first_line
+from dce_tf.export.served import ServedModel
+from dce_tf.remote import Place
+from dce_tf.runs.embedding import Job
+from dce_tf.runs.embedding_images import Embedded, embed_images
+from dce_tf.runs.inputs import Inputs
+from dce_tf.runs.rows import Rows
+
+# Parts an actor has been given: one in work, and the next.
+_PARTS_AN_ACTOR = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Where to embed.
+
+    Attributes:
+        address: Of a Ray cluster; None takes `RAY_ADDRESS`, or the one that runs on
+            this machine, or starts one that ends with the job.
+        num_actors: How many models embed at once; 0 takes one for each GPU, or one for
+            each machine where there are none.
+    """
+
+    address: str | None = None
+    num_actors: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shared:
+    """What all actors of a job have in common; in each machine's memory once."""
+
+    config: Config
+    model: dict[str, bytes]
+    root: Place
+    images: Rows
+    part_size: int
+    max_image_pixels: int
+
+
+class PartEmbedder:
+    """An actor: one model, in a process of its own.
+
+    Args:
+        shared: A list of one, so that Ray does not look into it, of where the
+            `_Shared` lies.
+    """
+
+    def __init__(self, shared: list[ray.ObjectRef]) -> None:
+        self._job: _Shared = ray.get(shared[0])
+        self._model: ServedModel | None = None
+
+    def _load(self) -> ServedModel:
+        config = self._job.config
+        devices.configure(config)
+        with tempfile.TemporaryDirectory() as folder:
+            _unpack(self._job.model, Path(folder))
+            return ServedModel(
+                Path(folder),
+                batch_size=config.evaluation_batch_size,
+                num_workers=config.num_workers,
+            )
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Embeds one part.
+
+        Args:
+            batch: The `number` of the part.
+
+        Returns:
+            Each in a list of one: the `number`, the `vectors`, the `bad` ones as JSON,
+            and the `failure`, which Ray would tell as pages of traceback.
+        """
+        (number,) = batch["number"].tolist()
+        job, failure, vectors, bad = self._job, "", b"", {}
+        images = Inputs(job.root, job.images)
+        try:
+            # Here and not as the actor begins, where a failure would be told worse.
+            self._model = self._model or self._load()
+            found = embed_images(
+                self._model,
+                images.range(number * job.part_size, (number + 1) * job.part_size),
+                max_image_pixels=job.max_image_pixels,
+            )
+            vectors, bad = found.vectors.tobytes(), found.bad
+        except Exception as error:
+            failure = f"{first_line(error)} ({type(error).__name__})"
+        return {
+            "number": [number],
+            "vectors": [vectors],
+            "bad": [json.dumps(bad)],
+            "failure": [failure],
+        }
+
+
+def embed_on_ray(
+    job: Job,
+    numbers: Sequence[int],
+    told: Callable[[int], None],
+    *,
+    config: Config,
+    cluster: Cluster,
+) -> Generator[tuple[int, Embedded], None, None]:
+    """Is the engine of a cluster: see `embedding.Engine`.
+
+    The list of images and the model travel to the actors; the embeddings come back, and
+    are written by this process. So only the images must be where every machine finds
+    them. What a lost machine had in work is done again by another.
+
+    Args:
+        job: What is to be done.
+        numbers: Which of its parts.
+        told: Told of how many images are done.
+        config: Of the actors: devices, batch size, threads.
+        cluster: Where.
+
+    Raises:
+        UsageError: If there is no such cluster.
+        ValueError: If an actor failed.
+    """
+    if not numbers:
+        return
+    with _connected(cluster.address):
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        machines = sum(node["Alive"] for node in ray.nodes())
+        shared = _Shared(
+            config,
+            _pack(job.model.folder),
+            job.inputs.root,
+            Rows.of(job.own.images),
+            job.part_size,
+            job.max_image_pixels,
+        )
+        # No tasks of its own: where actors hold all processors, they would never run.
+        parts = ray.data.from_items(
+            [{"number": number} for number in numbers],
+            override_num_blocks=len(numbers),
+        )
+        done = parts.map_batches(
+            PartEmbedder,
+            batch_size=1,
+            fn_constructor_args=([ray.put(shared)],),
+            compute=ray.data.ActorPoolStrategy(
+                size=min(cluster.num_actors or gpus or machines, len(numbers)),
+                max_tasks_in_flight_per_actor=_PARTS_AN_ACTOR,
+            ),
+            **({"num_gpus": 1} if gpus else {"num_cpus": 1}),
+        )
+        for row in _rows(done):
+            bad = {int(place): why for place, why in json.loads(row["bad"]).items()}
+            vectors = np.frombuffer(row["vectors"], np.float32)
+            vectors = vectors.reshape(-1, job.model.embedding_dim)
+            told(len(vectors) + len(bad))
+            yield row["number"], Embedded(vectors, bad)
+
+
+def _rows(done: ray.data.Dataset) -> Iterator[dict[str, Any]]:
+    try:
+        for row in done.iter_rows():
+            if row["failure"]:
+                raise _failed(row["failure"])
+            yield row
+    except RayError as error:
+        # That one began badly is told at the end of a long tale.
+        lines = str(error).strip().splitlines()
+        raise _failed(lines[-1 if isinstance(error, ActorDiedError) else 0]) from error
+
+
+def _failed(reason: str) -> ValueError:
+    return ValueError(
+        f"An actor failed: {reason.strip(' .')}. What is done is kept; the same "
+        "command goes on."
+    )
+
+
+@contextlib.contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    """Is connected to a cluster; one that was there before stays."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(
+            address,
+            # So that every machine has the code of this one.
+            runtime_env={"py_modules": [dce_tf]},
+            logging_level=logging.WARNING,
+            log_to_driver=False,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"--ray_address={address}: no cluster answers ({first_line(error)}). Start "
+            "one with `ray start --head`, or leave the flag out."
+        ) from error
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # It warns that there are no progress bars.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _pack(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def _unpack(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

@@ -1,0 +1,270 @@
+"""Embedding and training on a Ray cluster of two nodes on this machine."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+# Before TensorFlow's threads, and before the tests change anything of the environment.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import ray
+from ray.cluster_utils import Cluster as Nodes
+
+from dce_tf import cli
+from dce_tf.config import Config
+from dce_tf.errors import UsageError
+from dce_tf.export.served import ServedModel
+from dce_tf.index.embeddings import read_header
+from dce_tf.run_directory import RunDirectory
+from dce_tf.runs import on_ray
+from dce_tf.runs.embedding import Job, embed
+from dce_tf.runs.inputs import of_folder
+from dce_tf.runs.on_ray import Cluster, PartEmbedder, embed_on_ray
+from dce_tf.runs.train import train
+from dce_tf.training.display import Display
+from tests import fakes
+from tests.runs.test_train import flags_of
+from tests.runs.test_workers import assert_same_runs
+from tests.saved_models import write_saved_model
+
+# Ray Data sets, as it starts, options that it itself has given up.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+
+NUMBER = 80
+CONFIG = Config(evaluation_batch_size=4)
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Nodes]:
+    # Sockets cannot have names as long as pytest's folders.
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        node = {
+            "num_cpus": 1,
+            "object_store_memory": 80 << 20,
+            "include_dashboard": False,
+            "temp_dir": folder,
+        }
+        quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
+        head = node | {"_system_config": quick}
+        found = Nodes(initialize_head=True, head_node_args=head)
+        found.node = node
+        yield found
+        found.shutdown()
+
+
+@pytest.fixture
+def nodes(cluster: Nodes) -> Nodes:
+    if not cluster.worker_nodes:
+        cluster.add_node(**cluster.node)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for number in range(NUMBER):
+        fakes.write_image(folder / f"{number:02d}.png", number, rng, 24)
+    (folder / "07.png").write_bytes(b"no image at all")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    version = write_saved_model(tmp_path_factory.mktemp("export") / "1")
+    return ServedModel(version, batch_size=CONFIG.evaluation_batch_size)
+
+
+class SlowEmbedder(PartEmbedder):
+    """Takes its time, and leaves a file that says on which node."""
+
+    folder = ""
+
+    def __call__(self, batch: dict) -> dict:
+        time.sleep(0.2)
+        Path(self.folder, ray.get_runtime_context().get_node_id()).touch()
+        return super().__call__(batch)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_lost_node_costs_nothing_and_the_result_is_that_of_one_machine(
+    nodes: Nodes, model: ServedModel, images: Path, tmp_path: Path, monkeypatch
+) -> None:
+    job = Job(
+        model, of_folder(images), tmp_path / "ray", part_size=4, max_bad_images=0.5
+    )
+    marks = tmp_path / "nodes"
+    marks.mkdir()
+    monkeypatch.setattr(SlowEmbedder, "folder", str(marks))
+    monkeypatch.setattr(on_ray, "PartEmbedder", SlowEmbedder)
+    # Its module is not there for the actors.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    (doomed,) = nodes.worker_nodes
+    written_before = []
+
+    def engine(*given):
+        cluster = Cluster(nodes.address)
+        for done in embed_on_ray(*given, config=CONFIG, cluster=cluster):
+            yield done
+            if (marks / doomed.node_id).exists() and not written_before:
+                written_before.append(len(list(job.folder.glob("part-*"))))
+                nodes.remove_node(doomed, allow_graceful=False)
+
+    embed(job, Display(quiet=True), engine)
+    assert len(list(marks.iterdir())) == 2
+    assert written_before[0] < NUMBER / job.part_size - 2
+    alone = dataclasses.replace(job, folder=tmp_path / "alone")
+    embed(alone, Display(quiet=True))
+    assert files(job.folder) == files(alone.folder)
+    assert "bad-00000-of-00001-000001.parquet" in files(job.folder)
+
+
+@pytest.mark.slow
+def test_command_goes_on_where_it_failed_with_images_of_a_store(
+    nodes: Nodes,
+    model: ServedModel,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Where the actors do not find this program by themselves.
+    monkeypatch.chdir(tmp_path)
+    names = [f"{number:02d}.png" for number in range(NUMBER)]
+    listing = tmp_path / "list.parquet"
+    pq.write_table(
+        pa.table(
+            {"path": names, "id": range(NUMBER), "label": ["a", "b"] * (NUMBER // 2)}
+        ),
+        listing,
+    )
+    hindrance = images / "42.png"
+    image = hindrance.read_bytes()
+    hindrance.unlink()
+    hindrance.mkdir()
+    words = [
+        "embed",
+        str(model.folder),
+        f"--images=file://{listing}",
+        f"--image_root=file://{images}",
+        "--max_bad_images=0.5",
+        "--part_size=20",
+    ]
+    on_cluster = [
+        f"--output_dir={tmp_path / 'ray'}",
+        "--engine=ray",
+        f"--ray_address={nodes.address}",
+        "--num_actors=1",
+    ]
+    assert cli.main([*words, *on_cluster]) == 1
+    told = capsys.readouterr().err
+    assert "Error: An actor failed: Cannot open for reading" in told
+    assert "42.png' is a directory (OSError). What is done is kept" in told
+    hindrance.rmdir()
+    hindrance.write_bytes(image)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "ray").iterdir()}
+    assert cli.main([*words, *on_cluster]) == 0
+    kept = 20 * len([path for path in before if path.name.startswith("part")])
+    assert f"{kept} were there" in capsys.readouterr().out
+    for path, written in before.items():
+        assert path.stat().st_mtime_ns == written
+    assert cli.main([*words, f"--output_dir={tmp_path / 'alone'}"]) == 0
+    assert files(tmp_path / "ray") == files(tmp_path / "alone")
+    assert read_header(next((tmp_path / "ray").glob("part-*"))).image_root == (
+        f"file://{images}"
+    )
+
+
+def test_flags_of_ray_are_checked(tmp_path: Path, capsys, monkeypatch) -> None:
+    words = [
+        "embed",
+        str(write_saved_model(tmp_path / "1")),
+        f"--output_dir={tmp_path}",
+    ]
+    for more, message in (
+        (["--ray_address=auto"], "--ray_address goes with --engine=ray"),
+        (["--num_actors=2"], "--num_actors goes with --engine=ray"),
+        (["--engine=ray", "--cuda_device=0"], "Ray itself gives each actor its GPU"),
+    ):
+        assert cli.main([*words, *more]) == 2
+        assert message in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "dce_tf.runs.on_ray")
+    monkeypatch.delattr("dce_tf.runs.on_ray")
+    assert cli.main([*words, "--engine=ray"]) == 2
+    assert "pip install 'dce-tf[scale]'" in capsys.readouterr().err
+
+
+def test_cluster_that_does_not_answer_is_told(
+    model: ServedModel, images: Path, tmp_path: Path
+) -> None:
+    job = Job(model, of_folder(images), tmp_path / "out")
+    engine = partial(
+        embed_on_ray, config=CONFIG, cluster=Cluster("no-such-scheme://here")
+    )
+    with pytest.raises(UsageError, match="no cluster answers"):
+        embed(job, Display(quiet=True), engine)
+
+
+@pytest.mark.slow
+def test_training_goes_on_when_a_node_is_lost_and_ends_as_on_one_machine(
+    nodes: Nodes, config: Config, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(
+        config,
+        loss="multi_similarity",
+        dropout=0.0,
+        backbone_lr=1e-4,
+        num_epochs=3,
+        full_embedding_epoch=1,
+        finetune_epoch=2,
+        export=False,
+        kmeans_points=40,
+        features_dir=str(tmp_path / "features"),
+        exp="ray",
+    )
+    output = tmp_path / "output.txt"
+    assert settings.log_dir == str(tmp_path / "log")
+    flags = flags_of(dataclasses.replace(settings, log_dir="log"))
+    words = ["--num_workers=2", f"--storage_path={tmp_path}", "--", *flags]
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, ROOT / "launch" / "ray_train.py", *words],
+            env={**os.environ, "RAY_ADDRESS": nodes.address},
+            cwd=tmp_path,
+            stdout=file,
+            stderr=file,
+        )
+    run = RunDirectory.of(settings)
+    deadline = time.monotonic() + 300
+    while len(run.metrics()) < 2:
+        assert process.poll() is None, output.read_text()
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.05)
+    (doomed,) = nodes.worker_nodes
+    nodes.remove_node(doomed, allow_graceful=False)
+    nodes.add_node(**nodes.node)
+    assert process.wait(timeout=300) == 0, output.read_text()
+    told = output.read_text()
+    assert "Going on after epoch" in told
+    assert told.count("Started training worker group of size 2") == 2
+    one = dataclasses.replace(settings, features_dir=None, exp="one")
+    train(one)
+    assert_same_runs(run, RunDirectory.of(one))
