@@ -79,6 +79,6 @@ def test_searches_too_wide_for_a_gpu_stay_on_the_cpu(
 ) -> None:
     pretend(monkeypatch, built=True, gpus=1)
     move = "index_cpu_to_gpu_multiple_py"
-    monkeypatch.setattr(faiss, move, lambda resources, index: "on the GPU")
+    monkeypatch.setattr(faiss, move, lambda *_: "on the GPU")
     index = faiss_backend.exact_index(2, "faiss-gpu", num_neighbours)
     assert (index == "on the GPU") is moved
