@@ -73,7 +73,7 @@ class Extractor:
         return self._run(self._embeddings, self.model.embedding.units, paths, on_batch)
 
     def _compiled(self, function: Callable[[Any], Any]) -> Any:
-        @tf.function
+        @tf.function(autograph=False)
         def run(images: Any) -> Any:
             return self._strategy.run(function, (images,))
 
