@@ -74,7 +74,10 @@ class FoldedBackbone:
 
 
 def _is_graph(model: Any) -> bool:
-    return hasattr(model, "_run_through_graph") and len(model.inputs) == 1
+    return (
+        hasattr(model, "_run_through_graph")
+        and len(model.inputs) == len(model.outputs) == 1
+    )
 
 
 def _pairs(model: keras.Model) -> Iterator[tuple[int, Any]]:
@@ -92,14 +95,12 @@ def _pairs(model: keras.Model) -> Iterator[tuple[int, Any]]:
 
 
 def _readers(model: keras.Model) -> dict[int, list[Any]]:
-    """Returns which layers take each tensor, by its identity; None for the result."""
+    """Returns which layers take each tensor, by its identity."""
     readers: dict[int, list[Any]] = collections.defaultdict(list)
     for layer in model.operations:
         for node in layer._inbound_nodes:
             for tensor in node.input_tensors:
                 readers[id(tensor)].append(layer)
-    for tensor in model.outputs:
-        readers[id(tensor)].append(None)
     return readers
 
 

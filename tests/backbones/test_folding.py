@@ -76,12 +76,21 @@ def test_what_others_look_at_is_not_folded() -> None:
     normed = layers.BatchNormalization()(seen_twice)
     bent = layers.Conv2D(4, 3, padding="same", activation="relu")(normed)
     shared = layers.Conv2D(4, 1)
-    again = shared(shared(layers.BatchNormalization()(bent)))
-    last = layers.BatchNormalization()(again)
+    once = layers.BatchNormalization()(shared(layers.BatchNormalization()(bent)))
+    last = shared(once)
     model = disturbed(keras.Model(images, layers.Add()([seen_twice, last])))
     folded = FoldedBackbone(model)
     assert folded.num_folded == 0
     np.testing.assert_array_equal(folded(IMAGES), model(IMAGES, training=False))
+
+
+def test_model_of_two_results_is_called_as_it_is() -> None:
+    images = keras.Input((None, None, 3))
+    maps = layers.Conv2D(4, 3)(images)
+    normed = layers.BatchNormalization()(maps)
+    folded = FoldedBackbone(keras.Model(images, [maps, normed]))
+    assert folded.num_folded == 0
+    assert len(folded(IMAGES)) == 2
 
 
 def test_model_that_is_no_graph_is_called_as_it_is() -> None:
