@@ -200,7 +200,7 @@ def _fill(
     num_workers: int,
     on_progress: Callable[[int], None],
 ) -> None:
-    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
     def decode(path: Any) -> Any:
         picture = images.open_picture(tf.io.read_file(path))
         return images.shrunken(picture, image_size)

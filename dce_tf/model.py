@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from dce_tf.backbones.folding import FoldedBackbone
 from dce_tf.layers import DivideConquerEmbedding, GeneralizedMeanPooling
 
 PRECISIONS = {
@@ -55,6 +56,7 @@ class EmbeddingModel(keras.Model):
         self.embedding = embedding
         self.dropout = keras.layers.Dropout(dropout)
         self.freeze_batch_norm = freeze_batch_norm
+        self._frozen_backbone = FoldedBackbone(backbone)
         self.pooling = pooling
         self.pool = _pooling_layer(pooling, len(backbone.output_shape))
 
@@ -68,7 +70,11 @@ class EmbeddingModel(keras.Model):
 
     def features(self, images: Any, training: bool = False) -> Any:
         """Returns the backbone's output as vectors, `(batch, feature_dim)`."""
-        maps = self.backbone(images, training=training and not self.freeze_batch_norm)
+        maps = (
+            self._frozen_backbone(images, training)
+            if self.freeze_batch_norm
+            else self.backbone(images, training=training)
+        )
         return maps if self.pool is None else self.pool(maps)
 
     def embed(self, features: Any, learner: Any = None, training: bool = False) -> Any:

@@ -87,7 +87,7 @@ class EvaluationPipelines:
         self._reader = reader or FileReader()
 
         # Traced once, for all pipelines.
-        @tf.function
+        @tf.function(autograph=False)
         def read(key: Any) -> Any:
             return images.evaluation_image(self._reader.picture(key), image_size)
 
@@ -225,7 +225,7 @@ class ClusterPipelines:
     @functools.cached_property
     def _read(self) -> Any:
         # Traced once, for the pipelines of all epochs.
-        @tf.function
+        @tf.function(autograph=False)
         def read(key: Any, label: Any, learner: Any, seed: Any) -> Any:
             picture = self.reader.picture(key)
             image = self.augmentation.crop(picture, self.image_size, seed)
@@ -235,7 +235,7 @@ class ClusterPipelines:
 
     @functools.cached_property
     def _finish(self) -> Any:
-        @tf.function
+        @tf.function(autograph=False)
         def finish(batch: Any, labels: Any, learner: Any, seeds: Any) -> Any:
             if self.augment_on == "cpu":
                 batch = self.augmentation.change_colours(batch, seeds[0])

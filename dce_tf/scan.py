@@ -25,7 +25,7 @@ _AHEAD = 8  # Images a thread may be ahead of whoever takes them.
 
 
 # Compiled once: op by op, the many small ones cost more than an image.
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _decode(path: tf.Tensor) -> tf.Tensor:
     return tf.shape(images.decode(tf.io.read_file(path)))
 

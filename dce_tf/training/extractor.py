@@ -85,7 +85,7 @@ class Extractor:
         return self._run(self._embeddings, width, paths, on_batch, into)
 
     def _compiled(self, function: Callable[[Any], Any]) -> Any:
-        @tf.function
+        @tf.function(autograph=False)
         def run(images: Any) -> Any:
             return self._strategy.run(function, (images,))
 

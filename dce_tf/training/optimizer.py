@@ -160,8 +160,39 @@ def _clipped(gradients: Sequence[Any], limit: float) -> list[Any]:
     return [gradient / count for gradient in clipped]
 
 
+class _OneOpAdam(keras.optimizers.Adam):
+    """Keras' Adam as one op a variable: the same numbers, traced in half the time."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one variable, given its gradient."""
+        # A learner's part has a rate of its own.
+        if self.amsgrad or len(ops.shape(learning_rate)):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index, dtype = self._get_variable_index(variable), variable.dtype
+        step = tf.cast(self.iterations + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, dtype),
+        )
+
+
+def _handle(variable: Any) -> Any:
+    """Returns the handle of a TensorFlow variable, or of the one that Keras wraps."""
+    inner = variable.value if isinstance(variable, keras.Variable) else variable
+    return inner.handle
+
+
 @OPTIMIZERS.register("adam")
-class GroupedAdam(_Grouped, keras.optimizers.Adam):
+class GroupedAdam(_Grouped, _OneOpAdam):
     """Adam (Kingma and Ba, 2015) with settings a group of variables.
 
     The decay is coupled: L2 added to the gradient before the moments, as in the 2019
