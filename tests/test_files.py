@@ -56,6 +56,6 @@ def test_array_on_disk_that_has_no_room_says_so(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(OSError, match="No space.*Make room, or name another folder"):
+    with pytest.raises(OSError, match=r"No space.*Make room, or name another folder"):
         array_on_disk(tmp_path, (5, 6))
     assert not list(tmp_path.iterdir())

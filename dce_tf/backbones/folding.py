@@ -26,9 +26,6 @@ class FoldedBackbone:
 
     Args:
         backbone: Any model; one that is no graph of layers is called as it is.
-
-    Attributes:
-        num_folded: How many convolutions have taken in the norm after them.
     """
 
     def __init__(self, backbone: keras.Model) -> None:
