@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_REFUSALS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+)
 
 
 def cache_folder() -> Path:
@@ -72,7 +79,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _REFUSALS:
             raise
         raise OSError(
             error.errno,
@@ -101,10 +108,13 @@ def locked(path: Path, message: str) -> Iterator[None]:
         message: What the other is told.
 
     Raises:
+        OSError: If its folder cannot be written.
         ValueError: If another process holds it, or another part of this one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with explained(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

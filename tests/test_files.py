@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dce_tf.files import array_on_disk, replacing, write_json
+from dce_tf.files import array_on_disk, locked, replacing, write_json
 
 
 def test_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -59,3 +59,30 @@ def test_array_on_disk_that_has_no_room_says_so(
     with pytest.raises(OSError, match=r"No space.*Make room, or name another folder"):
         array_on_disk(tmp_path, (5, 6))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(errno.EROFS, "Read-only file system"), (errno.EACCES, "Permission denied")],
+)
+def test_folder_that_is_refused_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
+    def refused(path: Path, **_: object) -> None:
+        raise OSError(code, reason, str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with (
+        pytest.raises(OSError, match=rf"run cannot be written: {reason}.*name another"),
+        locked(tmp_path / "run" / "lock", "held"),
+    ):
+        pass
+
+
+def test_folder_within_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OSError, match=r"run cannot be written: Not a directory"),
+        locked(tmp_path / "file" / "run" / "lock", "held"),
+    ):
+        pass
