@@ -1,3 +1,7 @@
+import time
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from benchmarks import growth
@@ -18,3 +22,16 @@ def test_table_has_a_line_for_each_part() -> None:
     table = growth.make_table("title", "s", {"list": [1.0, 2.0, 4.0]})
     cells = [list(column.cells) for column in table.columns]
     assert cells == [["list"], ["1.000"], ["2.000"], ["4.000"], ["1.41"]]
+
+
+def test_memory_is_that_at_the_peak_without_what_is_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "mapped"
+    path.write_bytes(bytes(64 << 20))
+    mapped = np.memmap(path, np.uint8)
+    with growth.watched_memory() as megabytes:
+        taken = np.ones(64 << 20, np.uint8)
+        time.sleep(0.1)
+        del taken
+        assert not mapped.any()
+    assert 60 < max(megabytes) - megabytes[0] < 80
+    assert megabytes[-1] - megabytes[0] < 16
