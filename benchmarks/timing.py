@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -48,8 +50,14 @@ def print_table(title: str, seconds: Mapping[str, list[float]]) -> None:
 
 
 def print_machine(table: Table) -> None:
-    """Prints a table, and on which machine it was measured and when."""
-    console = Console(width=100)
+    """Prints a table, and on which machine it was measured and when.
+
+    Into a file or a pipe it is written as Markdown.
+    """
+    on_terminal = sys.stdout.isatty()
+    console = Console(width=100 if on_terminal else 250)
+    if not on_terminal:
+        table.box = box.MARKDOWN
     console.print(table)
     console.print(
         f"{platform.machine()}, {os.cpu_count()} processors, {time.strftime('%F')}"
