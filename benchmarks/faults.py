@@ -2,10 +2,11 @@
 
     python -m benchmarks.faults [--kills 20] [--signal KILL] [--seed 0]
 
-One run goes through undisturbed; a second one with the same settings is killed after a
-random time, started again, and so on, then left alone. Every number in its metrics, its
-report and its best model is compared. The moments are drawn over the whole life of a
-process, so that they fall into clusterings, evaluations, checkpoints and exports too.
+One run goes through undisturbed; another with the same settings is killed after a
+random time, started again, and so on until it ends; then the next, until there were so
+many kills. Every number in the metrics, the report and the best model of each is compared.
+The moments are drawn over the whole life of a process, so that they fall into
+clusterings, evaluations, checkpoints and exports too.
 """
 
 from __future__ import annotations
@@ -69,38 +70,53 @@ def command_of(config: Config) -> list[str]:
 
 
 def kill_and_resume(
-    config: Config, kills: int, number: signal.Signals, rng: random.Random
+    config: Config,
+    kills: int,
+    number: signal.Signals,
+    rng: random.Random,
+    seconds: float,
 ) -> collections.Counter[str]:
-    """Kills a run at random moments, then lets it end.
+    """Kills a run at random moments until it ends, or has been killed often enough.
+
+    Args:
+        config: The run.
+        kills: How often at most; then it is left alone.
+        number: The signal.
+        rng: Draws the moments.
+        seconds: How long a process lives at most.
 
     Returns:
-        How often it was killed before the last metrics were of which stage.
+        How often it was killed in which stage.
 
     Raises:
         RuntimeError: If it fails by itself.
     """
     run, seen = RunDirectory.of(config), collections.Counter[str]()
-    longest = 30.0
-    while sum(seen.values()) < kills and run.report() is None:
-        started = time.monotonic()
+    while seen.total() < kills and run.report() is None:
+        before = _unfinished_files(run)
         process = subprocess.Popen(
             command_of(config), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         try:
-            output, _ = process.communicate(timeout=rng.uniform(1, longest))
+            output, _ = process.communicate(timeout=rng.uniform(1, seconds))
         except subprocess.TimeoutExpired:
             process.send_signal(number)
             process.communicate()
             metrics = run.metrics()
-            seen[metrics[-1]["stage"] if metrics else "before training"] += 1
+            stage = f"after {metrics[-1]['stage']}" if metrics else "in the beginning"
+            written = _unfinished_files(run) - before
+            seen["while a file was written" if written else stage] += 1
             continue
         if process.returncode:
             raise RuntimeError(output.decode())
-        longest = max(2.0, time.monotonic() - started)
     done = subprocess.run(command_of(config), capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.decode())
     return seen
+
+
+def _unfinished_files(run: RunDirectory) -> set[Path]:
+    return set(run.path.rglob(".tmp-*"))
 
 
 def result_of(run: RunDirectory) -> dict[str, Any]:
@@ -129,33 +145,47 @@ def main() -> None:
     arguments = parser.parse_args()
     number = signal.Signals[f"SIG{arguments.signal}"]
     with tempfile.TemporaryDirectory() as folder:
-        table = compare(Path(folder), arguments.kills, number, arguments.seed)
+        seen, runs = compare(Path(folder), arguments.kills, number, arguments.seed)
+    table = Table(title=f"{runs} runs, killed by {number.name}: all ended alike")
+    table.add_column("where")
+    table.add_column("kills", justify="right")
+    for where, count in [*sorted(seen.items()), ("together", seen.total())]:
+        table.add_row(where, str(count))
     print_machine(table)
 
 
-def compare(folder: Path, kills: int, number: signal.Signals, seed: int) -> Table:
-    """Runs both and compares them.
+def compare(
+    folder: Path, kills: int, number: signal.Signals, seed: int
+) -> tuple[collections.Counter[str], int]:
+    """Kills runs, one after the other, until it was often enough.
+
+    Returns:
+        How often in which stage, and how many runs it took.
 
     Raises:
-        RuntimeError: If they differ, or a run fails.
+        RuntimeError: If one differs from the undisturbed run, or fails.
     """
     from tests import fakes
 
     data = fakes.write_csv(folder / "data", num_classes=12, images_per_class=8)
-    whole, killed = (
-        settings_of(str(data), str(folder / "log"), exp) for exp in ("whole", "killed")
-    )
+
+    def settings(exp: str) -> Config:
+        return settings_of(str(data), str(folder / "log"), exp)
+
+    whole = settings("whole")
+    started = time.monotonic()
     subprocess.run(command_of(whole), capture_output=True, check=True)
-    seen = kill_and_resume(killed, kills, number, random.Random(seed))
-    expected, found = (result_of(RunDirectory.of(each)) for each in (whole, killed))
-    table = Table(title=f"{number.name}, {sum(seen.values())} times: {dict(seen)}")
-    table.add_column("compared")
-    table.add_column("equal")
-    for key, value in expected.items():
-        table.add_row(key, "yes" if found[key] == value else "NO")
-    if found != expected:
-        raise RuntimeError(f"The runs differ: {expected} and {found}")
-    return table
+    seconds = time.monotonic() - started
+    expected = result_of(RunDirectory.of(whole))
+    rng, seen, runs = random.Random(seed), collections.Counter[str](), 0
+    while seen.total() < kills:
+        runs += 1
+        killed = settings(f"killed-{runs}")
+        seen += kill_and_resume(killed, kills - seen.total(), number, rng, seconds)
+        found = result_of(RunDirectory.of(killed))
+        if found != expected:
+            raise RuntimeError(f"The runs differ: {expected} and {found}")
+    return seen, runs
 
 
 if __name__ == "__main__":
