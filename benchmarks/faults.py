@@ -4,8 +4,8 @@
 
 One run goes through undisturbed; another with the same settings is killed after a
 random time, started again, and so on until it ends; then the next, until there were so
-many kills. Every number in the metrics, the report and the best model of each is compared.
-The moments are drawn over the whole life of a process, so that they fall into
+many kills. Every number in the metrics, the report and the best model of each is
+compared. The moments are drawn over the whole life of a process, so that they fall into
 clusterings, evaluations, checkpoints and exports too.
 """
 
