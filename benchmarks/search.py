@@ -127,6 +127,8 @@ def main() -> None:
     for column in columns:
         table.add_column(column, justify="right")
     vectors, queries = draw(args.count, args.spread, args.latent)
+    if args.folder:
+        Path(args.folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
         folder = Path(temporary, "index")
         started = time.perf_counter()
