@@ -20,6 +20,7 @@ let collections = [];
 let state = null;
 let searched = null; // What the hits on the page are of, as JSON.
 let running = new AbortController();
+let turn = 0; // Counts what was to be looked at.
 
 const map = makeMap(searchWith);
 const found = makeFound(map, {
@@ -66,7 +67,9 @@ async function apply() {
   if (!collections.length) return; // What is known is applied when they are there.
   try {
     clearProblem();
+    const own = ++turn;
     const collection = await describe();
+    if (own !== turn) return; // Something other is looked at meanwhile.
     showSettings(collection);
     showAsked(asked(collection));
     selectTab(state.view);
