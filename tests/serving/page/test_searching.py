@@ -59,6 +59,23 @@ def test_an_image_given_before_the_collections_are_known_is_searched_with(
     expect(page.locator("#query-name")).to_have_text("mine.jpg")
 
 
+def test_a_slow_description_does_not_replace_the_next_collection(
+    visit: Callable[..., Visit],
+) -> None:
+    page = visit().open()
+    held: list[Route] = []
+    page.route("**/v1/collections/fruit", lambda route: held.append(route))
+    with page.expect_request("**/v1/collections/fruit"):
+        page.reload()
+    page.locator("#collection").select_option("numbers")
+    expect(page.locator("#count")).to_have_text("3 images")
+    with page.expect_response("**/v1/collections/fruit"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#count")).to_have_text("3 images")
+    expect(page.locator("#collection")).to_have_value("numbers")
+
+
 GIVE = """([kind, name, type, data]) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const transfer = new DataTransfer();
