@@ -2,9 +2,9 @@
 
     python -m benchmarks.division [--images 59551] [--repeats 5]
 
-Features are drawn around class centres. Beside ours stands what the 2019 program does
-in Python (`benchmarks/reference`), and beside k-means bare FAISS and scikit-learn, with
-the objective that each reaches.
+Features are drawn around class centres and are of unit length, as a pass returns them.
+Beside ours stands what the 2019 program does in Python (`benchmarks/reference`), and
+beside k-means bare FAISS and scikit-learn, with the objective that each reaches.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def draw_features(
 
 
 def our_parts(
-    features: np.ndarray, labels: np.ndarray, before: np.ndarray, result: Any
+    points: np.ndarray, labels: np.ndarray, before: np.ndarray, result: Any
 ) -> Parts:
     """Returns what a division does besides k-means.
 
     Args:
-        features: float32 `(num_images, dim)`.
+        points: float32 `(num_images, dim)`, of unit length, as the pass returns them.
         labels: int32 `(num_images,)`.
         before: Clusters of the division before, int32 `(num_images,)`.
         result: Of `fit_kmeans`.
@@ -74,7 +74,7 @@ def our_parts(
     clusters = len(result.centroids)
     membership = merge_untrainable(result.assignment, labels, result.centroids)
     return {
-        "L2-normalise": lambda: unit_length(features),
+        "lengths": lambda: unit_length(points),
         "merge": lambda: merge_untrainable(result.assignment, labels, result.centroids),
         "match": lambda: match_clusters(before, membership, clusters),
         "NMI": lambda: normalized_mutual_information(before, membership),
@@ -208,7 +208,7 @@ def main() -> None:
     )
     result, before = kmeans(seed=0), kmeans(seed=1).assignment
     membership = merge_untrainable(result.assignment, labels, result.centroids)
-    parts = our_parts(features, labels, before, result)
+    parts = our_parts(points, labels, before, result)
     theirs = their_parts(labels, before, membership, args.clusters)
     build = rebuild(labels, membership, args.clusters)
     seconds = alternate({**parts, "pipeline": build, **theirs}, args.repeats)

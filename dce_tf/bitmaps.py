@@ -10,28 +10,26 @@ from typing import Any
 
 import tensorflow as tf
 
-HEADER_BYTES = 54  # BITMAPFILEHEADER and BITMAPINFOHEADER.
-
+_HEADER_BYTES = 54  # BITMAPFILEHEADER and BITMAPINFOHEADER.
 _TABLE_START = 14  # Behind the first header, plus what the second says it takes.
-_TABLE_BITS = 8  # TensorFlow refuses 1 and 4 bits a pixel.
+# 8 bits a pixel: TensorFlow refuses 1 and 4. In RE2, `\C` is any byte.
+_WITH_TABLE = r"BM\C{26}\x08\x00\C*"
 
 
-def has_colour_table(header: Any) -> Any:
+def has_colour_table(data: Any) -> Any:
     """Returns whether a file is a BMP of 8 bits a pixel, a scalar boolean tensor.
 
     Args:
-        header: Its first bytes, uint8 `(HEADER_BYTES,)`.
+        data: The file, scalar string tensor; its first 30 bytes are enough.
     """
-    is_bmp = tf.reduce_all(header[:2] == tf.constant(list(b"BM"), tf.uint8))
-    return is_bmp & (_number(header, 28, 2) == _TABLE_BITS)
+    return tf.strings.regex_full_match(data, _WITH_TABLE)
 
 
-def decode_with_table(data: Any, header: Any) -> Any:
+def decode_with_table(data: Any) -> Any:
     """Decodes such a file to RGB.
 
     Args:
         data: The file, scalar string tensor.
-        header: Its first bytes, uint8 `(HEADER_BYTES,)`.
 
     Returns:
         uint8 tensor `(height, width, 3)`.
@@ -39,6 +37,7 @@ def decode_with_table(data: Any, header: Any) -> Any:
     Raises:
         tf.errors.InvalidArgumentError: If it is compressed or damaged.
     """
+    header = tf.io.decode_raw(tf.strings.substr(data, 0, _HEADER_BYTES), tf.uint8)
     with tf.control_dependencies(
         [tf.debugging.Assert(_number(header, 30, 4) == 0, ["compressed BMP"])]
     ):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 _ORIENTATION = 0x0112  # Tag of TIFF 6.0 and EXIF 2.32.
 _SEARCHED_BYTES = 1 << 12  # EXIF 2.32, 4.7.2: its segment is the first of a JPEG.
-_SIGNATURE = b"Exif\0\0"
+_BEFORE_TIFF = r"^\C*?Exif\x00\x00"  # RE2: `\C` is any byte.
 _ENTRY_BYTES = 12
 _MOST_ENTRIES = 64
 
@@ -27,6 +27,12 @@ def turn_upright(image: Any, orientation: Any) -> Any:
     Returns:
         The image, its sides swapped if it lay on one.
     """
+    return tf.cond(
+        orientation == 1, lambda: image, lambda: _turn_upright(image, orientation)
+    )
+
+
+def _turn_upright(image: Any, orientation: Any) -> Any:
     image = tf.cond(
         is_swapped(orientation),
         lambda: tf.transpose(image, (1, 0, 2)),
@@ -60,39 +66,28 @@ def read_orientation(data: Any) -> Any:
     """
     head = tf.strings.substr(data, 0, _SEARCHED_BYTES)
     is_jpeg = tf.strings.substr(head, 0, 2) == b"\xff\xd8"
-    return tf.cond(is_jpeg, lambda: _from_jpeg(head), lambda: tf.constant(1))
+    tiff = tf.strings.regex_replace(head, _BEFORE_TIFF, "", replace_global=False)
+    is_there = tf.strings.length(tiff) < tf.strings.length(head)
+    return tf.cond(is_jpeg & is_there, lambda: _from_tiff(tiff), lambda: tf.constant(1))
 
 
-def _from_jpeg(head: Any) -> Any:
-    found = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)
+def _from_tiff(data: Any) -> Any:
+    tiff = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
     # Zeros behind the end: what a damaged block points at is then no tag.
-    found = tf.pad(found, [[0, _MOST_ENTRIES * _ENTRY_BYTES + 16]])
-    places = tf.size(found) - len(_SIGNATURE)
-    matches = tf.ones((places,), tf.bool)
-    for offset, byte in enumerate(_SIGNATURE):
-        matches &= found[offset : places + offset] == byte
-    start = tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32)
-    return tf.cond(
-        tf.reduce_any(matches),
-        lambda: _from_tiff(found[start + len(_SIGNATURE) :]),
-        lambda: tf.constant(1),
-    )
-
-
-def _from_tiff(tiff: Any) -> Any:
+    tiff = tf.pad(tiff, [[0, _MOST_ENTRIES * _ENTRY_BYTES + 16]])
     little = tiff[0] == ord("I")
+    places = tf.where(little, [1, 256], [256, 1])
 
-    def number(first: Any, second: Any) -> Any:
-        return tf.where(little, first + 256 * second, 256 * first + second)
+    def numbers(pairs: Any) -> Any:
+        return tf.reduce_sum(pairs * places, -1)
 
-    directory = tf.where(little, number(tiff[4], tiff[5]), number(tiff[6], tiff[7]))
+    directory = numbers(tf.where(little, tiff[4:6], tiff[6:8]))
     last = tf.size(tiff) - _MOST_ENTRIES * _ENTRY_BYTES - 2
     directory = tf.clip_by_value(directory, 0, tf.maximum(last, 0))
-    count = number(tiff[directory], tiff[directory + 1])
+    count = numbers(tiff[directory : directory + 2])
     entries = tiff[directory + 2 :][: _MOST_ENTRIES * _ENTRY_BYTES]
     entries = tf.reshape(entries, (_MOST_ENTRIES, _ENTRY_BYTES))
-    tags = number(entries[:, 0], entries[:, 1])
-    values = number(entries[:, 8], entries[:, 9])
+    tags, values = numbers(entries[:, :2]), numbers(entries[:, 8:10])
     there = (tags == _ORIENTATION) & (tf.range(_MOST_ENTRIES) < count)
     there &= (values >= 1) & (values <= 8)
     return tf.maximum(tf.reduce_max(tf.where(there, values, 0)), 1)

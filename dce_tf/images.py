@@ -10,12 +10,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.bitmaps import HEADER_BYTES, decode_with_table, has_colour_table
+from dce_tf.bitmaps import decode_with_table, has_colour_table
 from dce_tf.exif import read_orientation, turn_upright
 from dce_tf.pictures import Picture, of_file, of_pixels
 
 RESIZE_RATIO = 256 / 224  # Shorter side before the centre crop, per pixel of the crop.
 
+_HEAD_BYTES = 32  # They tell the kinds of files apart.
+_WEBP = r"RIFF\C{4}WEBP\C*"  # In RE2, `\C` is any byte.
 _CROP_TRIES = 10
 _CROP_ASPECT = (3 / 4, 4 / 3)
 
@@ -35,18 +37,21 @@ def decode(data: Any) -> Any:
     Raises:
         tf.errors.InvalidArgumentError: If `data` is no such file, or is damaged.
     """
-    zeros = tf.constant(bytes(HEADER_BYTES))
-    start = tf.strings.substr(data, 0, HEADER_BYTES) + zeros
-    header = tf.io.decode_raw(start, tf.uint8)[:HEADER_BYTES]
-    webp = tf.constant(list(b"WEBP"), tf.uint8)
+    image = turn_upright(_decode_stored(data), read_orientation(data))
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def _decode_stored(data: Any) -> Any:
+    """Decodes an image to RGB as it is stored; see `decode`."""
+    head = tf.strings.substr(data, 0, _HEAD_BYTES)
+    is_webp = tf.strings.regex_full_match(head, _WEBP)
     image = tf.case(
         [
-            (tf.reduce_all(header[8:12] == webp), lambda: _decode_webp(data)),
-            (has_colour_table(header), lambda: decode_with_table(data, header)),
+            (is_webp, lambda: _decode_webp(data)),
+            (has_colour_table(head), lambda: decode_with_table(data)),
         ],
         lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
     )
-    image = turn_upright(image, read_orientation(data))
     return tf.ensure_shape(image, (None, None, 3))
 
 
@@ -62,7 +67,7 @@ def open_picture(data: Any) -> Picture:
     Args:
         data: Scalar string tensor.
     """
-    return of_file(data, decode)
+    return of_file(data, _decode_stored)
 
 
 def evaluation_image(picture: Picture | Any, image_size: int) -> Any:

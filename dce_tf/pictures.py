@@ -61,21 +61,26 @@ def of_file(data: Any, decode: Callable[[Any], Any]) -> Picture:
 
     Args:
         data: The file, scalar string tensor.
-        decode: Decodes it whole, upright, to uint8 `(height, width, 3)`.
+        decode: Decodes whole what is no JPEG, to uint8 `(height, width, 3)`. Only a
+            JPEG says which side is up.
 
     Raises:
         tf.errors.InvalidArgumentError: If `data` is damaged where one looks.
     """
     is_jpeg = tf.strings.substr(data, 0, 3) == b"\xff\xd8\xff"
-    nothing = tf.zeros((0, 0, 3), tf.uint8)
-    whole = tf.cond(is_jpeg, lambda: nothing, lambda: decode(data))
-    orientation = exif.read_orientation(data)
-    stored = tf.cond(
-        is_jpeg,
-        lambda: tf.image.extract_jpeg_shape(data)[:2],
-        lambda: tf.shape(whole)[:2],
-    )
-    swapped = is_jpeg & exif.is_swapped(orientation)
+
+    def only_described() -> tuple[Any, Any, Any]:
+        nothing = tf.zeros((0, 0, 3), tf.uint8)
+        stored = tf.image.extract_jpeg_shape(data)[:2]
+        return nothing, stored, exif.read_orientation(data)
+
+    def decoded() -> tuple[Any, Any, Any]:
+        whole = decode(data)
+        return whole, tf.shape(whole)[:2], tf.constant(1)
+
+    # One condition, not three: each costs as much as decoding a small image.
+    whole, stored, orientation = tf.cond(is_jpeg, only_described, decoded)
+    swapped = exif.is_swapped(orientation)
     shape = tf.where(swapped, stored[::-1], stored)
 
     def look(offset: Any, extent: Any, size: Any) -> View:

@@ -13,6 +13,7 @@ Vectors = npt.NDArray[np.float32]
 _MOST_BYTES = 64 << 20
 # FAISS searches so many at once: blocks that are multiples of it give the same sums.
 _UNIT = 4096
+_ROUNDING = 1e-5  # Of the length of a row of several thousand float32.
 
 
 class Points:
@@ -76,8 +77,13 @@ class Points:
 
 
 def unit_length(features: Vectors) -> Vectors:
-    """Returns each row divided by its L2 norm; zero rows stay zero."""
+    """Returns each row divided by its L2 norm; zero rows stay zero.
+
+    Where all rows have that length already, it is the array itself, not a copy.
+    """
     norms: Vectors = np.sqrt(np.einsum("ij,ij->i", features, features))
+    if features.dtype == np.float32 and np.all(np.abs(norms - 1) < _ROUNDING):
+        return features
     # k-means refuses what is not finite, and says how much of it there is.
     with np.errstate(invalid="ignore", over="ignore"):
         return np.divide(features, np.maximum(norms, 1e-12)[:, None], dtype=np.float32)

@@ -178,7 +178,7 @@ def build_session(
     def extract() -> npt.NDArray[np.float32]:
         with display.task("features for clustering", len(splits.train)) as update:
             embedded = config.cluster_on == "embedding"
-            run_model = runner.embeddings if embedded else runner.features
+            run_model = runner.embeddings if embedded else runner.directions
             folder = config.features_dir
             into: Any = {"into": Path(folder)} if folder else {}
             return run_model(splits.train.paths, lambda done: update(done, ""), **into)

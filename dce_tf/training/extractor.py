@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dce_tf.clustering.points import unit_length
 from dce_tf.files import array_on_disk
 from dce_tf.model import EmbeddingModel
 from dce_tf.pipelines import EvaluationPipelines, PictureReader
@@ -49,24 +50,46 @@ class Extractor:
         size = -(-batch_size // self._strategy.num_replicas_in_sync) * self._devices
         self._pipelines = EvaluationPipelines(image_size, size, num_workers, reader)
         self._features = self._compiled(lambda images: model.features(images))
+        self._directions = self._compiled(
+            lambda images: tf.math.l2_normalize(
+                tf.cast(model.features(images), tf.float32), -1
+            )
+        )
         self._embeddings = self._compiled(lambda images: model(images))
 
     def features(
         self,
         paths: Sequence[str],
         on_batch: Callable[[int], None] = lambda _: None,
-        into: Path | None = None,
     ) -> npt.NDArray[np.float32]:
         """Returns the features of images, float32 `(num_images, feature_dim)`.
 
         Args:
             paths: The image files.
             on_batch: Told after each batch how many images are done.
-            into: Folder of a file that holds them, instead of memory. Of several
-                processes only the chief then gets all, the others their share.
         """
         width = self.model.backbone.output_shape[-1]
-        return self._run(self._features, width, paths, on_batch, into)
+        return self._run(self._features, width, paths, on_batch)
+
+    def directions(
+        self,
+        paths: Sequence[str],
+        on_batch: Callable[[int], None] = lambda _: None,
+        into: Path | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Returns the features of images at unit length, as they are clustered.
+
+        Args:
+            paths: The image files.
+            on_batch: Told after each batch how many images are done.
+            into: Folder of a file that holds them, instead of memory. Of several
+                processes only the chief then gets all, the others their share.
+
+        Returns:
+            float32 `(num_images, feature_dim)`.
+        """
+        width = self.model.backbone.output_shape[-1]
+        return self._run(self._directions, width, paths, on_batch, into)
 
     def embeddings(
         self,
@@ -79,7 +102,7 @@ class Extractor:
         Args:
             paths: The image files.
             on_batch: Told after each batch how many images are done.
-            into: As of `features`.
+            into: As of `directions`.
         """
         width = self.model.embedding.units
         return self._run(self._embeddings, width, paths, on_batch, into)
@@ -97,7 +120,7 @@ class Extractor:
         width: int,
         paths: Sequence[str],
         on_batch: Callable[[int], None],
-        into: Path | None,
+        into: Path | None = None,
     ) -> npt.NDArray[np.float32]:
         if not len(paths):
             raise ValueError("There are no images to run the model on.")
@@ -185,6 +208,12 @@ class FixedFeatures:
         if key not in self._known:
             self._known[key] = self._extractor.features(paths, on_batch)
         return self._known[key]
+
+    def directions(
+        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+    ) -> npt.NDArray[np.float32]:
+        """Returns the features at unit length; see `Extractor.directions`."""
+        return unit_length(self.features(paths, on_batch))
 
     def embeddings(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None

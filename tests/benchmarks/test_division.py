@@ -20,7 +20,7 @@ def test_both_kinds_of_bookkeeping_run() -> None:
     points = unit_length(features)
     result, before = fit_kmeans(points, 3), fit_kmeans(points, 3, seed=1).assignment
     membership = merge_untrainable(result.assignment, labels, result.centroids)
-    parts = division.our_parts(features, labels, before, result)
+    parts = division.our_parts(points, labels, before, result)
     theirs = division.their_parts(labels, before, membership, 3)
     for part in {**parts, **theirs}.values():
         part()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dce_tf.clustering import divide, fit_kmeans, points, split
-from dce_tf.clustering.points import Points, cluster_means
+from dce_tf.clustering.points import Points, cluster_means, unit_length
 
 NUMBER = 10_000
 
@@ -153,3 +153,11 @@ def test_mapped_features_are_never_in_memory_as_a_whole(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[0] < 0.5 * drawn.nbytes < peaks[1]
+
+
+def test_rows_of_unit_length_are_not_copied(features: np.ndarray) -> None:
+    directions = unit_length(features)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, rtol=1e-6)
+    assert unit_length(directions) is directions
+    directions[3] *= 1.001
+    assert unit_length(directions) is not directions

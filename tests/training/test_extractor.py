@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from dce_tf.clustering.points import unit_length
 from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.model import EmbeddingModel
 from dce_tf.training.extractor import Extractor, FixedFeatures, RunningFeatures
@@ -45,9 +46,19 @@ def test_results_are_in_order_whatever_the_last_batch_lacks(paths: list[str]) ->
     )
 
 
+def test_directions_are_features_at_unit_length(paths: list[str]) -> None:
+    extractor = make_extractor()
+    expected = unit_length(extractor.features(paths))
+    for runner in (extractor, FixedFeatures(extractor)):
+        found = runner.directions(paths)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+        # As they are of unit length, clustering need not copy them.
+        assert unit_length(found) is found
+
+
 def test_results_on_disk_are_those_in_memory(paths: list[str], tmp_path: Path) -> None:
     extractor = make_extractor()
-    for run in (extractor.features, extractor.embeddings):
+    for run in (extractor.directions, extractor.embeddings):
         kept = run(paths, into=tmp_path)
         assert isinstance(kept, np.memmap)
         np.testing.assert_array_equal(kept, run(paths))
