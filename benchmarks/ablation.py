@@ -4,6 +4,7 @@
     python -m benchmarks.ablation --tables
 
 Each run adds its line to the CSV when it ends, so that this can be stopped at any time.
+`--part=0/2` and `--part=1/2` side by side, on a core each, share the work.
 Nothing is selected: the score is that of the test split after the last epoch.
 """
 
@@ -14,7 +15,7 @@ import csv
 import itertools
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,25 @@ PARTS: dict[str, dict[str, Any]] = {
         "embedding_lr": 1e-3,
     },
 }
+LONG: dict[str, Any] = {
+    "num_epochs": 16,
+    "full_embedding_epoch": 8,
+    "finetune_epoch": 12,
+    "evaluate_every": 16,
+}
+# When does it turn? Changes to the grid's runs on the photographs with the first loss.
+STUDY: dict[str, dict[str, Any]] = {
+    "negatives by distance": {"loss": "margin(miner=distance_weighted)"},
+    "1 of 4 epochs divides": {"full_embedding_epoch": 1},
+    "3 of 4 epochs divide": {"full_embedding_epoch": 3},
+    "embedding's rate × 4": {"embedding_lr": 4e-4},
+}
+# And with these losses, four times as long.
+LONG_PARTS: dict[str, dict[str, Any]] = {
+    "slices, 16 epochs": LONG,
+    "masks, 16 epochs": {"parts": "masks", **LONG},
+}
+LONG_LOSSES = ("margin", "multi_similarity")
 BASE = {
     "grocery": Config(
         dataset="csv",
@@ -80,15 +100,32 @@ Row = dict[str, str]
 
 def wanted() -> Iterator[tuple[str, str, str, int, int]]:
     """Yields data, loss, parts, clusters and seed, the most telling first."""
-    order = itertools.product(((1, 4), (2, 8)), range(3), BASE)
-    for data, seed, clusters in (
-        (data, seed, k) for some, seed, data in order for k in some
-    ):
-        for parts, loss in itertools.product(("slices", "masks", "isolated"), LOSSES):
-            if clusters > 1 or parts == "slices":
-                yield data, loss, parts, clusters, seed
+    yield from _grid((1, 4), seeds=(0, 1))
+    yield from _study(seed=0)
+    yield from _grid((1, 4), seeds=(2,))
     for seed, clusters in itertools.product(range(3), (1, 4)):
         yield "grocery", "multi_similarity", "best", clusters, seed
+    yield from _grid((2, 8), seeds=range(3))
+    for seed in (1, 2):
+        yield from _study(seed)
+
+
+def _grid(
+    clusters: Iterable[int], seeds: Iterable[int]
+) -> Iterator[tuple[str, str, str, int, int]]:
+    for seed, data, k in itertools.product(seeds, BASE, clusters):
+        for parts, loss in itertools.product(("slices", "masks", "isolated"), LOSSES):
+            if k > 1 or parts == "slices":
+                yield data, loss, parts, k, seed
+
+
+def _study(seed: int) -> Iterator[tuple[str, str, str, int, int]]:
+    for parts, changes in STUDY.items():
+        for clusters in (4,) if "full_embedding_epoch" in changes else (1, 4):
+            yield "grocery", LOSSES[0], parts, clusters, seed
+    for loss, parts in itertools.product(LONG_LOSSES, LONG_PARTS):
+        for clusters in (1, 4) if "slices" in parts else (4,):
+            yield "grocery", loss, parts, clusters, seed
 
 
 def read_rows() -> list[Row]:
@@ -99,26 +136,29 @@ def read_rows() -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def write_rows(rows: Sequence[Row]) -> None:
-    """Stores the runs that are done."""
-    with RESULTS.open("w", encoding="utf-8", newline="") as file:
+def add_row(row: Row) -> None:
+    """Stores a run that is done; several processes may."""
+    is_new = not RESULTS.is_file()
+    with RESULTS.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def config_of(
     data: str, loss: str, parts: str, clusters: int, seed: int, **where: Any
 ) -> Config:
     """Returns the settings of a run."""
-    settings = {**vars(BASE[data]), **PARTS[parts], **where}
+    changes = {**PARTS, **STUDY, **LONG_PARTS}[parts]
+    settings = {**vars(BASE[data]), "loss": loss, **changes, **where}
     if parts == "best" and clusters == 1:
         settings["embedding_lr"] = 1e-4
     # From random weights no pair is farther apart than the cutoff of `nearest`.
     if (data, loss) == ("glyphs", "margin"):
-        loss = "margin(miner=distance_weighted)"
-    settings |= {"loss": loss, "num_clusters": clusters, "random_seed": seed}
-    return Config(**{**settings, "exp": f"{parts}-{seed}"})
+        settings["loss"] = "margin(miner=distance_weighted)"
+    settings |= {"num_clusters": clusters, "random_seed": seed}
+    return Config(**settings)
 
 
 def run(key: tuple[str, str, str, int, int], **where: Any) -> Row:
@@ -152,20 +192,37 @@ def tables(rows: Sequence[Row]) -> str:
             "| --- | --- | --- | --- | --- | --- | --- |",
         ]
         for loss, parts, clusters in itertools.product(LOSSES, PARTS, (1, 2, 4, 8)):
-            own = [
-                row
-                for row in rows
-                if (row["data"], row["loss"], row["parts"], int(row["clusters"]))
-                == (data, loss, parts, clusters)
-            ]
-            if own:
-                numbers = (_mean(own, name) for name in ("recall@1", "map@r"))
+            if own := _of(rows, data, loss, parts, clusters):
                 named = "–" if clusters == 1 and parts == "slices" else parts
                 seconds = statistics.mean(float(row["seconds"]) for row in own)
-                cells = [f"`{loss}`", named, str(clusters), *numbers, str(len(own))]
-                lines.append(f"| {' | '.join(cells)} | {seconds:.0f} |")
+                cells = [f"`{loss}`", named, str(clusters), *_scores(own)]
+                lines.append(f"| {' | '.join(cells)} | {len(own)} | {seconds:.0f} |")
         lines.append("")
-    return "\n".join(lines)
+    lines += [
+        "### When it turns",
+        "",
+        "| loss | change | K | recall@1 | MAP@R | seeds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for loss, parts, clusters in itertools.product(
+        LONG_LOSSES, ("slices", "masks", *STUDY, *LONG_PARTS), (1, 4)
+    ):
+        if own := _of(rows, "grocery", loss, parts, clusters):
+            named = parts.replace("slices", "–") if clusters == 1 else parts
+            cells = [f"`{loss}`", named, str(clusters), *_scores(own), str(len(own))]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _of(
+    rows: Sequence[Row], data: str, loss: str, parts: str, clusters: int
+) -> list[Row]:
+    key = (data, loss, parts, str(clusters))
+    return [row for row in rows if tuple(row[name] for name in COLUMNS[:4]) == key]
+
+
+def _scores(rows: Sequence[Row]) -> list[str]:
+    return [_mean(rows, name) for name in ("recall@1", "map@r")]
 
 
 def write_page(rows: Sequence[Row]) -> None:
@@ -188,18 +245,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", help="The grocery photographs.")
     parser.add_argument("--backbone", help="For them.")
+    parser.add_argument("--part", default="0/1", help="Which part of how many to run.")
     parser.add_argument("--tables", action="store_true", help="Only print the tables.")
     arguments = parser.parse_args()
-    rows = read_rows()
-    done = {tuple(row[name] for name in COLUMNS[:5]) for row in rows}
-    for key in wanted() if not arguments.tables else ():
+    index, count = map(int, arguments.part.split("/"))
+    keys = [] if arguments.tables else list(wanted())[index::count]
+    for key in keys:
+        done = {tuple(row[name] for name in COLUMNS[:5]) for row in read_rows()}
         if tuple(str(part) for part in key) in done:
             continue
         given = {"data_dir": arguments.data_dir, "backbone": arguments.backbone}
         row = run(key, **(given if key[0] == "grocery" else {}))
-        rows.append(row)
-        write_rows(rows)
+        add_row(row)
         print(", ".join(row.values()), flush=True)
+    rows = read_rows()
     write_page(rows)
     print(tables(rows))
 
