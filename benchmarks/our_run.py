@@ -9,6 +9,7 @@ all that is written.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from typing import Any
@@ -64,6 +65,7 @@ def run(config: Config) -> dict[str, Any]:
         "steps": [logs["steps"] for logs in clock.logs],
         "divisions": sum("cluster_sizes" in logs for logs in clock.logs),
         "parts": parts,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 

@@ -44,7 +44,7 @@ def enlarge(source: Path, target: Path, side: int, seed: int) -> None:
     """
     with Image.open(source) as image:
         ratio = side / min(image.size)
-        size = tuple(round(length * ratio) for length in image.size)
+        size = round(image.width * ratio), round(image.height * ratio)
         large = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, _GRAIN, (large.height, large.width, 1)).astype(np.float32)
@@ -92,7 +92,7 @@ def write_long_list(
     Returns:
         What to pass as --data_dir.
     """
-    files = []
+    files: list[Path] = []
     for row in read_index(data_dir)[::_EVERY]:
         files.append(folder / f"{len(files):04d}{Path(row['path']).suffix}")
         shutil.copy(row["path"], files[-1])
