@@ -13,6 +13,7 @@ import argparse
 import functools
 import importlib.util
 import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.reference import bookkeeping
 from benchmarks.reference.sampler import ClassBalancedBatches
-from benchmarks.timing import alternate, print_machine, print_table
+from benchmarks.timing import alternate, look, print_machine, print_table
 from dce_tf.clustering import (
     Division,
     fit_kmeans,
@@ -114,6 +115,20 @@ def rebuild(labels: np.ndarray, membership: np.ndarray, clusters: int) -> Any:
     return lambda: iter(pipelines.build(division, 0).dataset)
 
 
+def print_growth(build: Callable[[], Any], count: int) -> None:
+    """Prints what many rebuildings leave behind in this process."""
+    before = look()
+    started = time.perf_counter()
+    for _ in range(count):
+        build()
+    seconds = (time.perf_counter() - started) / count
+    memory, handles, threads = (b - a for a, b in zip(before, look(), strict=True))
+    print(
+        f"{count} more rebuildings took {seconds:.3f} s each and left "
+        f"{memory:+.0f} MB, {handles:+} handles, {threads:+} threads."
+    )
+
+
 def their_parts(
     labels: np.ndarray, before: np.ndarray, membership: np.ndarray, clusters: int
 ) -> Parts:
@@ -199,6 +214,7 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=8)
     parser.add_argument("--kmeans_iterations", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rebuildings", type=int, default=100)
     args = parser.parse_args()
 
     features, labels = draw_features(args.images, args.classes, args.dim)
@@ -221,6 +237,7 @@ def main() -> None:
     print_table(f"Division of {shape}, besides k-means", seconds)
     total = statistics.median(seconds["sum"])
     print(f"In all {total:.3f} s; asked for: under {ASKED_SECONDS} s.")
+    print_growth(build, args.rebuildings)
     ways = kmeans_ways(points, args.clusters, args.kmeans_iterations)
     print_kmeans(f"k-means of {shape}", ways, min(3, args.repeats))
 

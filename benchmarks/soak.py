@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.table import Table
 
-from benchmarks.timing import print_machine
+from benchmarks.timing import look, print_machine
 from dce_tf.config import Config
 from dce_tf.runs.train import train
 from dce_tf.training.display import Display
@@ -89,15 +89,6 @@ class Watch(keras.callbacks.Callback):
         stage = str((logs or {})["stage"])
         self.samples.append(Sample(epoch, stage, *look(), now - self._moment))
         self._moment = now
-
-
-def look() -> tuple[float, int, int]:
-    """Returns memory in use in MB, open handles and threads of this process."""
-    own = Path("/proc/self")
-    status = (own / "status").read_text(encoding="utf-8").splitlines()
-    values = dict(line.split(":", 1) for line in status)
-    resident = int(values["VmRSS"].split()[0]) / 1024
-    return resident, len(list((own / "fd").iterdir())), int(values["Threads"])
 
 
 def slope(epochs: Column, values: Column) -> float:

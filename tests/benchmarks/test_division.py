@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -31,8 +33,9 @@ def test_both_kinds_of_bookkeeping_run() -> None:
 
 
 @pytest.mark.slow
-def test_pipeline_is_rebuilt() -> None:
+def test_pipeline_is_rebuilt(capsys: pytest.CaptureFixture[str]) -> None:
     labels = np.arange(160, dtype=np.int32) // 4
     build = division.rebuild(labels, labels % 2, 2)
     build()
-    build()
+    division.print_growth(build, 3)
+    assert re.match(r"3 more .* left \+\d+ MB, \+0 handles", capsys.readouterr().out)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import soak
+from benchmarks.timing import look
 from dce_tf.runs.session import check
 
 
@@ -46,12 +47,12 @@ def test_stages_of_different_length_do_not_count_as_growth() -> None:
 
 
 def test_process_is_looked_at(tmp_path: Path) -> None:
-    memory, handles, threads = soak.look()
+    memory, handles, threads = look()
     done = threading.Event()
     waiting = threading.Thread(target=done.wait)
     waiting.start()
     with (tmp_path / "file").open("w"):
-        more = soak.look()
+        more = look()
     done.set()
     waiting.join()
     assert more[1:] == (handles + 1, threads + 1)
