@@ -1,6 +1,6 @@
 """Does a long run stay as it was? 200 epochs of the built-in example in one process.
 
-    python -m benchmarks.soak [--epochs 200] [--csv FILE]
+    python -m benchmarks.soak [--epochs 200] [--csv FILE] [--trim]
 
 The schedule is the recipe's, stretched: half of the epochs divide, a quarter trains the
 whole embedding on clusters, a quarter finetunes. After each epoch its memory, open
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import dataclasses
+import gc
 import tempfile
 import time
 from collections.abc import Sequence
@@ -71,11 +73,16 @@ class Sample:
 
 
 class Watch(keras.callbacks.Callback):
-    """Looks at the process after each epoch; Linux only."""
+    """Looks at the process after each epoch; Linux only.
 
-    def __init__(self) -> None:
+    Args:
+        trim: Before that, give back what the C library's heap holds and nothing uses.
+    """
+
+    def __init__(self, *, trim: bool = False) -> None:
         super().__init__()
         self.samples: list[Sample] = []
+        self._trim = trim
         self._moment = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -87,6 +94,9 @@ class Watch(keras.callbacks.Callback):
         """Notes the epoch."""
         now = time.perf_counter()
         stage = str((logs or {})["stage"])
+        if self._trim:
+            gc.collect()
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
         self.samples.append(Sample(epoch, stage, *look(), now - self._moment))
         self._moment = now
 
@@ -161,8 +171,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--csv", type=Path, help="Where every epoch's line goes.")
+    parser.add_argument(
+        "--trim",
+        action="store_true",
+        help="Have the heap give back what is free before each look: what still grows "
+        "is in use, not scattered.",
+    )
     args = parser.parse_args()
-    watch = Watch()
+    watch = Watch(trim=args.trim)
     with tempfile.TemporaryDirectory() as folder:
         config = dataclasses.replace(
             GLYPHS,

@@ -67,6 +67,19 @@ def test_table_leaves_the_warm_up_out() -> None:
     assert cells[4][1] == "0.00 to 0.00"
 
 
+@pytest.mark.parametrize("trim", [False, True])
+def test_every_epoch_is_a_sample(trim: bool) -> None:
+    watch = soak.Watch(trim=trim)
+    watch.on_train_begin()
+    for epoch in range(2):
+        watch.on_epoch_end(epoch, {"stage": "divide"})
+    assert [(sample.epoch, sample.stage) for sample in watch.samples] == [
+        (0, "divide"),
+        (1, "divide"),
+    ]
+    assert watch.samples[1].megabytes > 10
+
+
 def test_every_epoch_is_a_line_of_the_csv(tmp_path: Path) -> None:
     soak.write_csv(tmp_path / "soak.csv", samples(3))
     lines = (tmp_path / "soak.csv").read_text().splitlines()
