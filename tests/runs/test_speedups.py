@@ -43,7 +43,7 @@ def test_nothing_is_traced_again_after_the_first_epoch_of_a_stage(
             (session,) = sessions
             functions = [
                 *session.trainer._calls.values(),
-                session.runner._features,
+                session.runner._directions,
                 session.runner._embeddings,
                 session.runner._pipelines._read,
             ]
