@@ -113,8 +113,8 @@ def test_running_features_need_one_pass(
     class Watch(keras.callbacks.Callback):
         def on_train_begin(self, logs: dict | None = None) -> None:
             (session,) = sessions
-            run = session.runner.features
-            session.runner.features = lambda *given: passes.append(1) or run(*given)
+            run = session.runner.directions
+            session.runner.directions = lambda *given: passes.append(1) or run(*given)
 
     train(settings, callbacks=[Watch()])
     lines = RunDirectory.of(settings).metrics()
