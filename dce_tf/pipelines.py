@@ -313,7 +313,7 @@ def _options() -> tf.data.Options:
     # The thread that tunes can miss the end of its pipeline, and then keeps whoever
     # drops the pipeline waiting for up to a minute.
     options.autotune.enabled = False
-    # Nothing here is for them to better, and they take a third of the time that an
+    # Nothing here is for them to better, and they take a quarter of the time that an
     # iterator takes to make.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = (
