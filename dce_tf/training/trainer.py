@@ -337,8 +337,11 @@ class Trainer:
             if not (frozen and id(variable) in backbone)
         ]
 
-        def step(images: Any, labels: Any, learner: Any, state: Any) -> Any:
+        def step(images: Any, labels: Any, learner: Any, state: Any, begun: Any) -> Any:
             learner = None if whole else learner[0]
+            # Where TensorFlow has one thread, it would else tell the time afterwards.
+            with tf.control_dependencies([begun]):
+                images = tf.identity(images)
             return self._train_step(images, labels, learner, state, variables)
 
         replica_step = tf.function(step, jit_compile=True) if self._jit else step
@@ -358,7 +361,8 @@ class Trainer:
                     images, labels, learner = next(iterator)
                 learners = self.strategy.experimental_local_results(learner)
                 with tf.control_dependencies(learners):
-                    waited += self._now() - asked
+                    begun = self._now()
+                waited += begun - asked
                 if self.rates is not None:
                     done = place["progress"] + place["pace"] * tf.cast(
                         offset + 1, tf.float32
@@ -366,7 +370,7 @@ class Trainer:
                     self.optimizer.learning_rate.assign(self.rates(done))
                 state = (place["first_step"] + offset, place["num_active"])
                 each, features = self.strategy.run(
-                    replica_step, (images, labels, learner, state)
+                    replica_step, (images, labels, learner, state, begun)
                 )
                 loss = self.strategy.reduce("MEAN", each, axis=None)
                 before = tf.cast(loss, tf.float64)

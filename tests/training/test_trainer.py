@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -578,3 +579,26 @@ def test_waiting_for_data_is_told_apart_from_the_steps() -> None:
         logs = {"epoch": 0}
         trainer._train_epoch(Schedule(4, 2, 3), [], logs)
     assert logs["seconds_data"] > 8 * 0.05 * 0.8
+
+
+def _seconds_of_one_thread(queue: multiprocessing.Queue) -> None:
+    global SIZE
+    SIZE = 64  # So that a step takes far longer than to hand over its images.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    trainer = make_trainer()
+    for _ in ("traced", "timed"):
+        trainer.set_data(batches(20), 20)
+        logs = {"epoch": 0}
+        trainer._train_epoch(Schedule(4, 2, 3), [], logs)
+    queue.put((logs["seconds_data"], logs["seconds_step"]))
+
+
+@pytest.mark.slow
+def test_one_thread_tells_waiting_apart_too() -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_seconds_of_one_thread, args=(queue,))
+    process.start()
+    waiting, steps = queue.get(timeout=120)
+    process.join()
+    assert waiting < steps
