@@ -102,12 +102,15 @@ def wanted() -> Iterator[tuple[str, str, str, int, int]]:
     """Yields data, loss, parts, clusters and seed, the most telling first."""
     yield from _grid((1, 4), seeds=(0, 1))
     yield from _study(seed=0)
+    yield from _long(seed=0)
     yield from _grid((1, 4), seeds=(2,))
     for seed, clusters in itertools.product(range(3), (1, 4)):
         yield "grocery", "multi_similarity", "best", clusters, seed
-    yield from _grid((2, 8), seeds=range(3))
     for seed in (1, 2):
         yield from _study(seed)
+    yield from _grid((2, 8), seeds=range(3))
+    for seed in (1, 2):
+        yield from _long(seed)
 
 
 def _grid(
@@ -123,6 +126,9 @@ def _study(seed: int) -> Iterator[tuple[str, str, str, int, int]]:
     for parts, changes in STUDY.items():
         for clusters in (4,) if "full_embedding_epoch" in changes else (1, 4):
             yield "grocery", LOSSES[0], parts, clusters, seed
+
+
+def _long(seed: int) -> Iterator[tuple[str, str, str, int, int]]:
     for loss, parts in itertools.product(LONG_LOSSES, LONG_PARTS):
         for clusters in (1, 4) if "slices" in parts else (4,):
             yield "grocery", loss, parts, clusters, seed
