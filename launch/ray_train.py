@@ -1,9 +1,11 @@
 """Trains on a Ray cluster; Ray starts the workers again if one is lost.
 
-    python launch/ray_train.py --num_workers=4 -- --dataset=sop --data_dir=/data
+    python launch/ray_train.py --num_workers=4 --use_gpu -- \
+      --dataset=sop --data_dir=/data --log_dir=/runs
 
 What stands behind `--` goes to `python main.py`. Ray tells each worker its place in
-TF_CONFIG. `--log_dir` must be one folder for all workers. RAY_ADDRESS names the
+TF_CONFIG. `--log_dir` must be one folder for all workers: any may be the chief after
+a restart. RAY_ADDRESS names the
 cluster; without it one starts on this machine, and ends with the training.
 """
 
