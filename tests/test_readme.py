@@ -44,8 +44,8 @@ def test_every_flag_named_exists() -> None:
         module = importlib.import_module(f"{commands.__name__}.{cli.module_of(name)}")
         module.define_flags(values)
         known |= set(values)
-    others = [ROOT / "serving" / "client_commands.py", *ROOT.glob("benchmarks/*.py")]
-    for program in others:
+    programs = ("serving/client_commands.py", "benchmarks/*.py", "launch/*.py")
+    for program in (path for glob in programs for path in ROOT.glob(glob)):
         known |= set(re.findall(r'"--([a-z_]+)"', program.read_text(encoding="utf-8")))
     named = {
         name.replace("-", "_")
