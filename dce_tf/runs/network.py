@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from dce_tf.augmentation import AUGMENTATIONS
@@ -16,7 +15,7 @@ from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.losses import MetricLoss, Space, build_loss
 from dce_tf.model import PRECISIONS, EmbeddingModel, set_precision
 from dce_tf.training.averaging import WeightAverage
-from dce_tf.training.optimizer import OPTIMIZERS, ParameterGroup
+from dce_tf.training.optimizer import OPTIMIZERS, LossScaled, ParameterGroup
 from dce_tf.training.rates import build_rates
 from dce_tf.training.trainer import Trainer
 
@@ -86,7 +85,7 @@ def build_trainer(
             config.optimizer, groups=groups, clip_norm=config.clip_norm
         )
         if config.mixed_precision == "float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer = LossScaled(optimizer)
             optimizer.build(variables)
         average = WeightAverage(variables, config.ema) if config.ema else None
     model.optimizer = optimizer

@@ -152,12 +152,31 @@ def _clipped(gradients: Sequence[Any], limit: float) -> list[Any]:
 
     Each replica gets the same share, so that their sum is the clipped gradient.
     """
+    whole, count = _summed(gradients)
+    clipped, _ = tf.clip_by_global_norm(whole, limit)
+    return [gradient / count for gradient in clipped]
+
+
+def _summed(gradients: Sequence[Any]) -> tuple[list[Any], int]:
+    """Returns the sum of all replicas' shares, and how many replicas there are."""
     replica = tf.distribute.get_replica_context()
     count = replica.num_replicas_in_sync if replica is not None else 1
     if count > 1:
-        gradients = replica.all_reduce("sum", list(gradients))
-    clipped, _ = tf.clip_by_global_norm(gradients, limit)
-    return [gradient / count for gradient in clipped]
+        return replica.all_reduce("sum", list(gradients)), count
+    return list(gradients), 1
+
+
+class LossScaled(keras.optimizers.LossScaleOptimizer):
+    """Keras' loss scaling for gradients of which each replica has its own share.
+
+    Keras asks the first replica alone whether its gradients are finite: each is to
+    have the same, or what overflows on another one would reach the weights.
+    """
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Updates variables if the gradients of all replicas are finite."""
+        whole, count = _summed(grads)
+        super().apply([gradient / count for gradient in whole], trainable_variables)
 
 
 class _OneOpAdam(keras.optimizers.Adam):

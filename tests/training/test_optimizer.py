@@ -3,7 +3,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf.training.optimizer import OPTIMIZERS, GroupedAdam, ParameterGroup
+from dce_tf.training.optimizer import (
+    OPTIMIZERS,
+    GroupedAdam,
+    LossScaled,
+    ParameterGroup,
+)
 
 NAMES = ("adam", "adamw", "sgd")
 
@@ -157,3 +162,34 @@ def test_state_of_a_variable_has_a_row_for_each_of_its_rows() -> None:
     shapes = [tuple(s.shape) for s in GroupedAdam(groups).state_of(variable)]
     assert shapes == [(4, 6), (4, 6), (4,)]
     assert [tuple(s.shape) for s in GroupedAdam(groups).state_of(other)] == [(2,), (2,)]
+
+
+@pytest.mark.parametrize("overflowing", [None, 0, 1])
+def test_overflow_on_any_device_skips_the_step_and_lowers_the_scale(
+    two_devices, overflowing: int | None
+) -> None:
+    with two_devices.scope():
+        variable = keras.Variable(np.zeros(3), dtype="float32")
+        inner = OPTIMIZERS.build(
+            "sgd(momentum=0)", groups=[ParameterGroup([variable], 1.0)]
+        )
+        optimizer = LossScaled(inner, initial_scale=8.0)
+        optimizer.build([variable])
+
+    @tf.function
+    def step() -> None:
+        def on_replica() -> None:
+            place = tf.distribute.get_replica_context().replica_id_in_sync_group
+            bad = overflowing is not None and place == overflowing
+            gradient = tf.where(bad, np.inf, tf.constant([8.0, 16.0, 24.0]))
+            optimizer.apply([gradient], [variable])
+
+        two_devices.run(on_replica)
+
+    step()
+    skipped = overflowing is not None
+    expected = np.zeros(3) if skipped else [-2.0, -4.0, -6.0]
+    for copy in two_devices.experimental_local_results(variable.value):
+        np.testing.assert_allclose(copy.numpy(), expected)
+    assert optimizer.dynamic_scale.numpy() == (4.0 if skipped else 8.0)
+    assert optimizer.iterations.numpy() == (0 if skipped else 1)
