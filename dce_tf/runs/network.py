@@ -131,7 +131,10 @@ def parameter_groups(
     others = [v for v in loss.trainable_variables if len(v.shape) != 2]
     groups = [
         ParameterGroup(
-            model.backbone.trainable_variables, config.backbone_lr, config.backbone_wd
+            model.backbone.trainable_variables,
+            config.backbone_lr,
+            config.backbone_wd,
+            rests=config.freeze_backbone_epochs > 0,
         ),
         ParameterGroup(
             [layer.kernel, layer.bias],

@@ -29,6 +29,8 @@ class ParameterGroup:
             variable is cut. Above 1, a part whose gradient is all 0 stands still: no
             momentum and no decay moves it, and its moments keep their values.
         axis: That axis.
+        rests: Some steps leave the variables out. They count those that do not, as
+            parts do.
     """
 
     variables: Sequence[Any]
@@ -36,6 +38,7 @@ class ParameterGroup:
     weight_decay: float = 0.0
     num_parts: int = 1
     axis: int = -1
+    rests: bool = False
 
     def moving(self, gradient: Any) -> Any:
         """Returns which parts have a gradient, bool `(num_parts,)`."""
@@ -57,6 +60,7 @@ class _State:
     def __init__(self) -> None:
         self.slots: dict[int, list[Any]] = {}
         self.steps: dict[int, Any] = {}
+        self.group_steps: dict[ParameterGroup, Any] = {}
 
 
 class _Grouped(keras.optimizers.Optimizer):
@@ -80,6 +84,15 @@ class _Grouped(keras.optimizers.Optimizer):
             if group.num_parts > 1:
                 self._state.steps[index] = self.add_variable(
                     shape=(group.num_parts,), initializer="zeros", name="part_steps"
+                )
+        for group in groups:
+            if group.rests:
+                # Counted like Keras' own `iterations`, also where it has replicas.
+                self._state.group_steps[group] = self.add_variable(
+                    shape=(),
+                    initializer="zeros",
+                    aggregation="only_first_replica",
+                    name="group_steps",
                 )
 
     def add_variable_from_reference(
@@ -106,7 +119,14 @@ class _Grouped(keras.optimizers.Optimizer):
         """Updates variables, given this replica's share of each gradient."""
         if self.clip_norm is not None:
             grads = _clipped(grads, self.clip_norm)
+        self._count_steps(trainable_variables or self._trainable_variables)
         super().apply(grads, trainable_variables)
+
+    def _count_steps(self, variables: Sequence[Any]) -> None:
+        moving = {self._groups[self._get_variable_index(each)] for each in variables}
+        for group, steps in self._state.group_steps.items():
+            if group in moving:
+                self.assign_add(steps, 1)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable, given the gradient summed over replicas."""
@@ -114,7 +134,9 @@ class _Grouped(keras.optimizers.Optimizer):
         group = self._groups[index]
         rate = learning_rate * group.learning_rate
         if group.num_parts == 1:
-            self._move(gradient, variable, rate, group)
+            own = self._state.group_steps.get(group)
+            correction = 1.0 if own is None else self._correction(own)
+            self._move(gradient, variable, rate, group, correction)
             return
         moving = group.moving(gradient)
         steps = self._state.steps[index]
@@ -143,7 +165,7 @@ class _Grouped(keras.optimizers.Optimizer):
         super().update_step(gradient, variable, rate * correction)
 
     def _correction(self, steps: Any) -> Any:
-        """Returns what turns the rate at all steps into that at a part's own."""
+        """Returns what turns the rate at all steps into that at fewer of its own."""
         return ops.ones_like(steps)
 
 
@@ -217,7 +239,7 @@ class GroupedAdam(_Grouped, _OneOpAdam):
     The decay is coupled: L2 added to the gradient before the moments, as in the 2019
     program, where Keras' own `weight_decay` subtracts from the variable instead.
     `learning_rate` multiplies the rates of all groups, so that Keras' schedules and
-    callbacks work on it. Parts of a group count their own steps.
+    callbacks work on it. Parts of a group, and groups that rest, count their own steps.
 
     Args:
         groups: Which variables to train, and how.

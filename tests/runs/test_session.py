@@ -40,6 +40,14 @@ def test_each_kind_of_variable_has_its_rate() -> None:
     assert [group.num_parts for group in found] == [1, 1, 1, 2, 1, 1]
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_backbone_that_is_frozen_for_some_epochs_counts_its_own_steps(
+    epochs: int,
+) -> None:
+    found, _ = groups(freeze_backbone_epochs=epochs)
+    assert [group.rests for group in found] == [epochs > 0, False]
+
+
 def test_isolated_slices_part_the_kernel_and_the_proxies() -> None:
     found, _ = groups("proxy_anchor", isolated_learners=True)
     assert [group.num_parts for group in found] == [1, 2, 2]

@@ -193,3 +193,56 @@ def test_overflow_on_any_device_skips_the_step_and_lowers_the_scale(
         np.testing.assert_allclose(copy.numpy(), expected)
     assert optimizer.dynamic_scale.numpy() == (4.0 if skipped else 8.0)
     assert optimizer.iterations.numpy() == (0 if skipped else 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_group_that_rested_goes_on_as_if_nothing_had_been(
+    two_devices, name: str, mirrored: bool
+) -> None:
+    strategy = two_devices if mirrored else tf.distribute.get_strategy()
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=3)
+    with strategy.scope():
+        resting = keras.Variable(start, dtype="float32")
+        other = keras.Variable(start, dtype="float32")
+        groups = [
+            ParameterGroup([resting], 0.1, 0.1, rests=True),
+            ParameterGroup([other], 0.1, 0.1),
+        ]
+        optimizer = OPTIMIZERS.build(name, groups=groups)
+    share = 1 / strategy.num_replicas_in_sync
+
+    @tf.function
+    def step(gradient, rests: bool) -> None:
+        variables = [other] if rests else [resting, other]
+
+        def on_replica() -> None:
+            gradients = [share * tf.identity(gradient)] * len(variables)
+            optimizer.apply(gradients, variables)
+
+        strategy.run(on_replica)
+
+    own, all_steps = [], []
+    for rests in [True] * 10 + [False] * 3 + [True] * 4 + [False] * 3:
+        gradient = rng.normal(size=3)
+        step(tf.constant(gradient, tf.float32), rests)
+        all_steps.append(gradient)
+        if not rests:
+            own.append(gradient)
+            expected = BY_LOOP[name](start, own, 0.1, 0.1)
+            np.testing.assert_allclose(resting.numpy(), expected, rtol=2e-4, atol=1e-5)
+    expected = BY_LOOP[name](start, all_steps, 0.1, 0.1)
+    np.testing.assert_allclose(other.numpy(), expected, rtol=2e-4, atol=1e-5)
+
+
+def test_first_step_after_a_rest_has_the_size_of_a_first_step() -> None:
+    # Under Adam that is the rate, whatever the gradient.
+    resting, other = (keras.Variable(np.zeros(2), dtype="float32") for _ in range(2))
+    optimizer = GroupedAdam(
+        [ParameterGroup([resting], 0.1, rests=True), ParameterGroup([other], 0.1)]
+    )
+    for _ in range(50):
+        apply(optimizer, [np.ones(2)], [other])
+    apply(optimizer, [np.array([3.0, -0.5]), np.ones(2)], [resting, other])
+    np.testing.assert_allclose(resting.numpy(), [-0.1, 0.1], rtol=1e-4)
