@@ -43,16 +43,15 @@ def step(epochs: Sequence[float], factor: float = 0.1) -> Rate:
     """Builds a rate that is multiplied by a factor at some epochs.
 
     Args:
-        epochs: When.
+        epochs: Counted from 0; each drop comes with the first step of its epoch.
         factor: By what.
     """
     whens = (epochs,) if isinstance(epochs, int | float) else tuple(epochs)
 
     def rate(progress: Any) -> Any:
-        passed = tf.reduce_sum(
-            tf.cast(progress >= tf.constant(whens, tf.float32), tf.float32)
-        )
-        return factor**passed
+        # The last step of an epoch ends where the next epoch begins.
+        beyond = progress > tf.constant(whens, progress.dtype)
+        return factor ** tf.reduce_sum(tf.cast(beyond, progress.dtype))
 
     return rate
 
@@ -62,7 +61,7 @@ class RateSchedule:
     """The factor on all learning rates at each step.
 
     Attributes:
-        rate: From epochs done, with their fraction, to the factor.
+        rate: From epochs done at the end of a step, with their fraction, to the factor.
         warmup_epochs: Over these it rises from 0 in a straight line.
         scale: Multiplies it all along.
     """
@@ -75,7 +74,7 @@ class RateSchedule:
         """Returns the factor.
 
         Args:
-            progress: float32 scalar tensor: epochs done at the end of the step.
+            progress: float64 scalar tensor: epochs done at the end of the step.
         """
         factor = self.scale * self.rate(progress)
         if self.warmup_epochs:

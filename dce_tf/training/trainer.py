@@ -319,8 +319,9 @@ class Trainer:
             "count": tf.constant(count),
             "first_step": tf.constant(self.step),
             "num_active": tf.constant(self._num_active),
-            "progress": tf.constant(epoch + done / self._num_steps, tf.float32),
-            "pace": tf.constant(1 / self._num_steps, tf.float32),
+            "epoch": tf.constant(epoch),
+            "steps_done": tf.constant(done),
+            "steps": tf.constant(self._num_steps),
         }
 
     def _call(self, whole: bool, frozen: bool) -> Any:
@@ -364,10 +365,13 @@ class Trainer:
                     begun = self._now()
                 waited += begun - asked
                 if self.rates is not None:
-                    done = place["progress"] + place["pace"] * tf.cast(
-                        offset + 1, tf.float32
+                    # Rounded once, so that it does not depend on where calls begin.
+                    done = place["steps_done"] + offset + 1
+                    part = tf.cast(done, tf.float64) / tf.cast(
+                        place["steps"], tf.float64
                     )
-                    self.optimizer.learning_rate.assign(self.rates(done))
+                    factor = self.rates(tf.cast(place["epoch"], tf.float64) + part)
+                    self.optimizer.learning_rate.assign(tf.cast(factor, tf.float32))
                 state = (place["first_step"] + offset, place["num_active"])
                 each, features = self.strategy.run(
                     replica_step, (images, labels, learner, state, begun)

@@ -375,11 +375,23 @@ def test_rates_follow_their_schedule_however_steps_are_cut_into_calls(
     for seconds in (1e-9, 1e9):
         monkeypatch.setattr(trainer_module, "CALL_SECONDS", seconds)
         trainer = make_trainer(rates=build_rates("cosine", 4, 1.5))
-        fit(trainer)
+        fit(trainer, steps=13)
         assert float(trainer.optimizer.learning_rate) == pytest.approx(0, abs=1e-6)
         results.append(weights(trainer))
     for a, b in zip(*results, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rate_drops_with_the_first_step_of_its_epoch() -> None:
+    trainer = make_trainer(rates=build_rates("step(epochs=2)", 4, 0))
+    seen: dict[int, float] = {}
+
+    def note(step: int) -> None:
+        seen[step] = float(trainer.optimizer.learning_rate)
+
+    trainer._pause_at = range(1, 13)
+    fit(trainer, steps=3, callbacks=[Watch(trainer, note)])
+    assert [seen[step] for step in range(1, 13)] == pytest.approx([1] * 6 + [0.1] * 6)
 
 
 def test_first_step_of_a_warm_up_is_its_share() -> None:
