@@ -17,9 +17,9 @@ class SoftTripleLoss(ProxyLoss):
     """Classifies by similarity to several centres a class.
 
     S_c = Σ_k softmax_k(xᵀw_ck/γ) xᵀw_ck; cross-entropy of λ S_c, with λ (S_y − δ) for
-    the right class, plus τ times the mean of √(2 − 2 w_cjᵀw_ck) over pairs of centres
-    of one class, which joins superfluous ones (Qian et al., ICCV 2019, equations 6 to
-    8).
+    the right class, plus τ times half the mean of √(2 − 2 w_cjᵀw_ck) over pairs of
+    centres of one class, which joins superfluous ones (Qian et al., ICCV 2019,
+    equations 6 to 8: the sum over j < k, divided by C K (K − 1)).
 
     Args:
         space: The embedding space, and how many classes there are.
@@ -73,6 +73,6 @@ class SoftTripleLoss(ProxyLoss):
         centers = tf.reshape(centers, shape)
         inner = tf.matmul(centers, centers, transpose_b=True)
         gaps = tf.sqrt(tf.maximum(2 - 2 * inner, 1e-10))
-        pairs = 1 - tf.eye(self.num_centers)
+        pairs = tf.linalg.band_part(1 - tf.eye(self.num_centers), 0, -1)  # j < k.
         count = self.num_classes * self.num_centers * (self.num_centers - 1)
         return tf.reduce_sum(gaps * pairs) / count
