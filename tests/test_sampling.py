@@ -142,6 +142,18 @@ def test_every_class_reaches_every_part_of_a_batch(num_classes: int) -> None:
     np.testing.assert_allclose(share, 0.5, atol=0.05)
 
 
+@pytest.mark.parametrize("num_classes", [2, 3, 4, 5, 7, 20])
+@pytest.mark.parametrize("parts", [2, 4, 5, 10])
+def test_every_part_of_each_batch_has_as_many_classes_as_fit(
+    num_classes: int, parts: int
+) -> None:
+    labels = np.repeat(np.arange(num_classes), 90)
+    places = 80 // 4 // parts
+    for batch in labels[draw(labels, batch_size=80)]:
+        for part in np.split(batch, parts):
+            assert len(set(part)) == min(num_classes, places)
+
+
 def test_unknown_cluster_batches_are_refused() -> None:
     with pytest.raises(ValueError, match='"max" or "min"; received \'mean\''):
         plan(np.zeros(16), np.repeat([0, 1], 8), 1, cluster_batches="mean")

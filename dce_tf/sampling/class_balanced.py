@@ -47,8 +47,8 @@ class ClassBalanced:
         least = request.samples_per_class if self.short == "drop" else 2
         pool = ClassPool.of(request.labels, request.rows, least)
         classes, shares = _draw_classes(len(pool), request.places, steps, rng)
-        batches = np.empty((steps, request.batch_size), np.int64)
-        start = 0
+        shape = (steps, request.places, request.samples_per_class)
+        batches = np.empty(shape, np.int64)
         for share in np.unique(shares)[::-1]:
             columns = np.flatnonzero(shares == share)
             wanted = share * request.samples_per_class
@@ -56,10 +56,10 @@ class ClassBalanced:
             drawn = pool.draw(chosen, wanted, rng)
             if self.short == "fill":
                 drawn = _filled(drawn, pool.counts[chosen], request.rows, rng)
-            stop = start + len(columns) * wanted
-            batches[:, start:stop] = drawn.reshape(steps, -1)
-            start = stop
-        return batches
+            # Far apart, as each replica gets a part of the batch.
+            places = columns[:, None] + len(shares) * np.arange(share)
+            batches[:, places] = drawn.reshape(steps, *places.shape, -1)
+        return batches.reshape(steps, -1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
