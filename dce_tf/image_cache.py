@@ -130,7 +130,8 @@ def open_cache(
     """Opens the cache of a list of images, and fills it first if it is not there.
 
     Several processes may ask for the same one: one of them fills it, the others wait.
-    An image that changed, by its size or time, makes it another cache.
+    An image that changed, by its size or time, makes it another cache; so does one more
+    that is missing.
 
     Args:
         root: Holds a folder a list; may be removed at any time.
@@ -161,9 +162,11 @@ def open_cache(
 def _name_of(paths: Sequence[str], image_size: int, max_pixels: int) -> str:
     key = hashlib.sha256(f"{VERSION} {image_size} {max_pixels}\n".encode())
     for path in paths:
+        facts = ""
         with contextlib.suppress(OSError):
-            facts = Path(path).stat()
-            key.update(f"{path} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+            found = Path(path).stat()
+            facts = f" {found.st_size} {found.st_mtime_ns}"
+        key.update(f"{path}{facts}\n".encode())
     return key.hexdigest()[:20]
 
 

@@ -122,6 +122,12 @@ def test_broken_images_are_told_and_left_out(tmp_path: Path, paths: list[str]) -
             cache.keys([str(broken)])
 
 
+def test_one_more_missing_image_is_told_too(tmp_path: Path, paths: list[str]) -> None:
+    opened(tmp_path, paths)
+    gone = str(tmp_path / "gone.jpg")
+    assert set(opened(tmp_path, [*paths, gone]).broken) == {gone}
+
+
 @pytest.mark.parametrize("what", ["image", "size"])
 def test_what_changed_is_decoded_anew(
     tmp_path: Path, paths: list[str], what: str
