@@ -103,13 +103,11 @@ class ProgressBar(keras.callbacks.Callback):
         self._open = contextlib.ExitStack()
         self._update: Update | None = None
         self._name = ""
-        self._started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the name of the epoch; the bar opens with its first steps."""
         stage = (logs or {}).get("stage", "")
         self._name = f"epoch {epoch + 1}/{self.params['epochs']} {stage}".strip()
-        self._started = time.perf_counter()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -119,8 +117,8 @@ class ProgressBar(keras.callbacks.Callback):
         if self._update is None:
             task = self._display.task(self._name, logs["steps"])
             self._update = self._open.enter_context(task)
-        rate = logs["images"] / (time.perf_counter() - self._started)
-        self._update(batch + 1, f"loss {logs['loss']:.4f}  {rate:.0f} images/s")
+        rate = f"{logs['images_per_second']:.0f} images/s"
+        self._update(batch + 1, f"loss {logs['loss']:.4f}  {rate}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Closes the bar."""

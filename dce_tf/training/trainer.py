@@ -53,6 +53,11 @@ class EpochProgress:
         """Mean loss of all steps so far."""
         return float(np.sum(self.loss_sums) / np.sum(self.loss_counts))
 
+    @property
+    def images_per_second(self) -> float:
+        """Of all steps so far, also of those before a run was gone on with."""
+        return self.images / (self.seconds_data + self.seconds_step)
+
     def add(
         self,
         losses: npt.NDArray[np.float64],
@@ -81,7 +86,6 @@ class EpochProgress:
 
     def as_logs(self, learner_losses: bool) -> Logs:
         """Returns what there is to say of the epoch when it is done."""
-        seconds = self.seconds_data + self.seconds_step
         logs: Logs = {"loss": self.loss}
         if learner_losses:
             logs["learner_losses"] = [
@@ -93,7 +97,7 @@ class EpochProgress:
             "steps": self.steps,
             "seconds_data": self.seconds_data,
             "seconds_step": self.seconds_step,
-            "images_per_second": self.images / seconds,
+            "images_per_second": self.images_per_second,
         }
 
 
@@ -267,14 +271,14 @@ class Trainer:
             zeros = [0.0] * self.num_learners
             self.progress = EpochProgress(dict(logs), 0, zeros, zeros)
         progress, count = self.progress, 1
-        while progress.steps < self._num_steps:
-            count = self._until_pause(progress.steps, count)
-            started = time.perf_counter()
-            rows = None
-            if self._rows is not None:
-                done = progress.steps - first
-                rows = self._rows[done : done + count]
-            with deferred() as stopping:
+        with deferred() as stopping:
+            while progress.steps < self._num_steps:
+                count = self._until_pause(progress.steps, count)
+                started = time.perf_counter()
+                rows = None
+                if self._rows is not None:
+                    done = progress.steps - first
+                    rows = self._rows[done : done + count]
                 place = self._place(epoch, progress.steps, count)
                 result = run_steps(self._iterator, place)
                 losses, learners = (result[key].numpy() for key in ("loss", "learner"))
@@ -292,18 +296,31 @@ class Trainer:
                 count, asked = self.workers.agree(
                     max(1, int(CALL_SECONDS * rate)), stopping()
                 )
-                seen = {
-                    "loss": progress.loss,
-                    "images": progress.images,
-                    "steps": self._num_steps,
-                    "stopping": asked,
-                }
-                for callback in callbacks:
-                    callback.on_train_batch_end(progress.steps - 1, seen)
+                self._report(progress, callbacks, asked)
+            # Somebody may have asked during the last report.
+            _, asked = self.workers.agree(0, stopping())
             if asked:
-                raise KeyboardInterrupt
+                self._report(progress, callbacks, asked)
         logs.update(progress.as_logs(not whole and self.num_learners > 1))
         self.progress = None
+
+    def _report(
+        self,
+        progress: EpochProgress,
+        callbacks: Sequence[keras.callbacks.Callback],
+        stopping: bool,
+    ) -> None:
+        """Tells the callbacks how far the epoch is, and stops if it is to."""
+        seen = {
+            "loss": progress.loss,
+            "images_per_second": progress.images_per_second,
+            "steps": self._num_steps,
+            "stopping": stopping,
+        }
+        for callback in callbacks:
+            callback.on_train_batch_end(progress.steps - 1, seen)
+        if stopping:
+            raise KeyboardInterrupt
 
     def _until_pause(self, done: int, count: int) -> int:
         """Returns how many of so many steps to take before the next report is due."""

@@ -511,6 +511,53 @@ def test_request_to_stop_waits_for_the_step_and_is_told() -> None:
     assert trainer.step == trainer.progress.steps > 3
 
 
+@pytest.mark.parametrize("when", [3, 9])
+def test_request_to_stop_during_a_report_is_told_with_the_next(when: int) -> None:
+    # Also where the epoch has no other step.
+    trainer = make_trainer()
+    told = []
+
+    class Listen(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            told.append(logs["stopping"])
+            if trainer.step == when and not logs["stopping"]:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer._pause_at = [3]
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer, steps=9, callbacks=[Listen()])
+    assert told[-2:] == [False, True]
+    assert told.count(True) == 1
+    assert trainer.step == trainer.progress.steps
+    assert trainer.step > when or when == 9
+
+
+def test_epoch_whose_steps_are_all_done_is_gone_on_with_too() -> None:
+    trainer = make_trainer()
+    progress = EpochProgress({}, 9, [3.0, 2.0], [5.0, 4.0], 144, 1.0, 2.0)
+    trainer.step, trainer.progress = 9, progress
+    deliver = DeliverRest(trainer, 9)
+    trainer.fit(Schedule(1, 1, 1), [deliver])
+    assert trainer.step == 9
+    assert deliver.logs[0]["loss"] == pytest.approx(5 / 9)
+    assert deliver.logs[0]["images_per_second"] == pytest.approx(48)
+
+
+def test_speed_of_an_epoch_that_is_gone_on_with_is_of_all_its_steps() -> None:
+    trainer = make_trainer()
+    seen = []
+
+    class Listen(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            seen.append(logs["images_per_second"])
+
+    # A million images in a million seconds: the one step to come changes nothing.
+    progress = EpochProgress({}, 8, [3.0, 2.0], [4.0, 4.0], 10**6, 0.0, 1e6)
+    trainer.step, trainer.progress = 8, progress
+    trainer.fit(Schedule(1, 1, 1), [DeliverRest(trainer, 9), Listen()])
+    assert seen == pytest.approx([1], rel=1e-3)
+
+
 def test_features_of_each_step_are_handed_over_with_their_rows(two_devices) -> None:
     found = []
     for strategy in (None, two_devices):
