@@ -18,7 +18,7 @@ from dce_tf.training.trainer import Trainer
 
 
 class Bookkeeping(keras.callbacks.Callback):
-    """Keeps the best model, then a checkpoint, then the metrics of each epoch.
+    """Keeps a checkpoint, then the best model, then the metrics of each epoch.
 
     Of several processes only the chief writes. Must come after the callbacks that
     write into the logs.
@@ -77,14 +77,21 @@ class Bookkeeping(keras.callbacks.Callback):
         if is_chief and best_line(self.progress.history) is line:
             average = self._trainer.average
             with average.in_place() if average else contextlib.nullcontext():
-                self._checkpoints.save_best(self._trainer.model)
+                self._checkpoints.save_best(self._trainer.model, epoch)
         line["seconds"] = sum_of_parts(line)
         self._save()
+        self.settle_best()
         line["seconds_checkpoint"] = time.perf_counter() - started
         line["seconds"] = sum_of_parts(line)
         logs.update(line)
         if is_chief:
             self._run.write_metrics(self.progress.history)
+
+    def settle_best(self) -> None:
+        """Lets the best model be that of the best epoch that is kept."""
+        if self._trainer.workers.is_chief:
+            best = best_line(self.progress.history)
+            self._checkpoints.settle_best(best["epoch"] if best else None)
 
     def _save(self) -> None:
         if not self._trainer.workers.is_chief:

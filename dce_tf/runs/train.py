@@ -119,6 +119,7 @@ def _fit(
         features=lambda: session.running.values if session.running else None,
         every_steps=config.checkpoint_every_steps,
     )
+    keeper.settle_best()
     _announce(config, splits, run, display)
     if progress is None:
         _evaluate_untrained(config, session, splits, run, evaluate, keeper)

@@ -78,10 +78,24 @@ class Checkpoints:
         for old in self._files()[: -self.keep]:
             old.unlink()
 
-    def save_best(self, model: keras.Model) -> None:
-        """Writes the whole model, atomically."""
-        with replacing(self.best_model) as temporary:
+    def save_best(self, model: keras.Model, epoch: int) -> None:
+        """Writes the whole model of an epoch, atomically, for `settle_best`."""
+        with replacing(self.folder / f"best-{epoch:05d}.keras") as temporary:
             model.save(temporary)
+
+    def settle_best(self, epoch: int | None) -> None:
+        """Makes what `save_best` wrote the best model, once its epoch is kept.
+
+        A model of another epoch is removed: its run ended before the checkpoint.
+
+        Args:
+            epoch: The best epoch of those that are kept, if there is one.
+        """
+        for path in self.folder.glob("best-*.keras"):
+            if int(path.stem.removeprefix("best-")) == epoch:
+                path.replace(self.best_model)
+            else:
+                path.unlink()
 
     def restore(
         self, variables: Sequence[Any], workers: Workers | None = None
