@@ -272,9 +272,10 @@ class FeaturePipelines:
                 for array in (rows, self.planner.train.labels[rows], learners)
             )
         )
+        table = self._table  # Made here, not in the graph of one epoch.
 
         def read(rows: Any, labels: Any, learner: Any) -> Any:
-            return tf.gather(self._table, rows), labels, learner
+            return tf.gather(table, rows), labels, learner
 
         dataset = elements.map(read, 1, deterministic=True).prefetch(2)
         dataset = dataset.with_options(_options())

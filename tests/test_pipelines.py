@@ -10,7 +10,12 @@ from dce_tf.augmentation import none
 from dce_tf.clustering import Division, whole_division
 from dce_tf.datasets import Images
 from dce_tf.datasets.csv_index import read_csv
-from dce_tf.pipelines import ClusterPipelines, EpochPlanner, EvaluationPipelines
+from dce_tf.pipelines import (
+    ClusterPipelines,
+    EpochPlanner,
+    EvaluationPipelines,
+    FeaturePipelines,
+)
 from dce_tf.sampling import plan_epoch
 from tests import fakes
 
@@ -45,6 +50,20 @@ def test_evaluation_reads_in_order_and_fills_the_last_batch(train: Images) -> No
     flat = np.concatenate(batches)
     for got, path in zip(flat, [*train.paths[:7], *[train.paths[6]] * 2], strict=True):
         np.testing.assert_array_equal(got, read(path))
+
+
+def test_features_of_all_epochs_are_read_from_one_table(train: Images) -> None:
+    features = np.random.default_rng(0).normal(size=(len(train), 5)).astype(np.float32)
+    planner = EpochPlanner(train, batch_size=8, samples_per_class=2)
+    pipelines = FeaturePipelines(planner, features)
+    tables = []
+    for epoch in range(2):
+        dataset, _, _, rows = pipelines.build(halves(train), epoch)
+        tables.append(pipelines._table)
+        for (batch, labels, _), own in zip(dataset, rows, strict=True):
+            np.testing.assert_array_equal(batch, features[own])
+            np.testing.assert_array_equal(labels, train.labels[own])
+    assert tables[0] is tables[1]
 
 
 def test_training_batches_are_those_of_the_plan(train: Images) -> None:

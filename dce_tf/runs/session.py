@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ def build_session(
         splits.train,
         run,
         trainer,
-        extract=partial(running.or_first, extract) if running else extract,
+        extract=functools.partial(running.or_first, extract) if running else extract,
         build=_batch_builder(config, splits.train, reader, runner, workers.share),
     )
     return Session(trainer, recluster, evaluator, runner, running)
@@ -248,9 +248,12 @@ def _batch_builder(
         cluster_batches=config.cluster_batches,
     )
     if isinstance(runner, FixedFeatures):
-        return lambda *place: FeaturePipelines(
-            planner, runner.features(train.paths), share
-        ).build(*place)
+
+        @functools.cache
+        def of_features() -> FeaturePipelines:
+            return FeaturePipelines(planner, runner.features(train.paths), share)
+
+        return lambda *place: of_features().build(*place)
     pipelines = ClusterPipelines(
         planner,
         image_size=config.image_size,

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from dce_tf.config import Config
+from dce_tf.datasets import Images
 from dce_tf.errors import UsageError
 from dce_tf.losses import Space, build_loss
+from dce_tf.pipelines import WHOLE, FileReader
+from dce_tf.runs import session
 from dce_tf.runs.network import build_model, has_fixed_features, parameter_groups
 from dce_tf.runs.session import check
+from dce_tf.training.extractor import FixedFeatures
 
 SMALL = {"backbone": "small", "image_size": 32, "embedding_dim": 8, "num_clusters": 2}
 
@@ -65,6 +69,30 @@ def test_frozen_blocks_and_fixed_masks_are_not_trained() -> None:
 def test_a_growing_division_begins_with_the_whole_embedding() -> None:
     config = Config(**SMALL, parts="fixed_masks", hierarchical=True)
     np.testing.assert_array_equal(build_model(config).embedding.masks[0], np.ones(8))
+
+
+def test_pipelines_of_fixed_features_are_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    class Pipelines:
+        def __init__(self, _, features, __) -> None:
+            made.append(features)
+
+        def build(self, *place) -> tuple:
+            return place
+
+    monkeypatch.setattr(session, "FeaturePipelines", Pipelines)
+    train = Images(("a", "b"), np.zeros(2, np.int32), ("x",))
+    runner = object.__new__(FixedFeatures)
+    runner._known = {train.paths: np.zeros((2, 3))}
+    build = session._batch_builder(Config(**SMALL), train, FileReader(), runner, WHOLE)
+    assert not made
+    assert [build(None, epoch, 0) for epoch in range(3)] == [
+        (None, epoch, 0) for epoch in range(3)
+    ]
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize(
