@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import time
 import warnings
@@ -48,7 +49,7 @@ class Recluster(keras.callbacks.Callback):
             stores what it made.
         adapt_centroids: See `clustering.divide`.
         **options: Of `clustering.divide` and `split`: min_classes, tries, balance,
-            backend, num_iterations, num_restarts.
+            backend, num_iterations, num_restarts, num_sampled.
     """
 
     def __init__(
@@ -170,7 +171,14 @@ class Recluster(keras.callbacks.Callback):
                 "division stays in force.",
                 stacklevel=2,
             )
-            return self.division
+            # Nothing was made that could be compared with the last one.
+            return dataclasses.replace(
+                self.division,
+                matching_cost=None,
+                kept=None,
+                nmi=None,
+                kmeans_seconds=0.0,
+            )
 
     def _from_chief(self, make: Callable[[], D]) -> D:
         return self._workers.from_chief(make, _as_bytes, _of_bytes)

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dce_tf.training import recluster
 from dce_tf.training.recluster import Recluster, load_division
 from dce_tf.training.schedule import Schedule
 
@@ -55,6 +56,25 @@ def test_its_seconds_are_told_by_part() -> None:
         first[f"seconds_{part}"] > 0 for part in ("features", "kmeans", "division")
     )
     assert set(second) == {"seconds_division"}
+
+
+def test_division_that_stays_in_force_is_not_told_as_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_, **__) -> None:
+        raise RuntimeError("FAISS says no")
+
+    runs = Runs(tmp_path)
+    runs.begin(0, 1, 2)
+    monkeypatch.setattr(recluster, "divide", fail)
+    with pytest.warns(UserWarning, match=r"clustered \(FAISS says no\): the last"):
+        (log,) = runs.begin(4)
+    assert log["seconds_kmeans"] == 0
+    for key in ("matching_cost", "kept", "division_nmi"):
+        assert log[key] is None
+    stored = load_division(tmp_path / "epoch-0004.npz")
+    assert stored.kept is None
+    np.testing.assert_array_equal(stored.membership, runs.delivered[2].membership)
 
 
 @pytest.mark.parametrize("begun", [False, True])
