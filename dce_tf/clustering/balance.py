@@ -67,7 +67,6 @@ def _limit(costs: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.int64]:
     num_points, num_clusters = costs.shape
     assignment = np.full(num_points, -1)
     room = np.full(num_clusters, most)
-    costs = costs.copy()
     while (waiting := np.flatnonzero(assignment < 0)).size:
         open_costs = costs[waiting]
         open_costs[:, room == 0] = np.inf

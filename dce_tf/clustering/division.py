@@ -24,17 +24,18 @@ class Division:
 
     Attributes:
         assignment: Cluster of each image, int32 `(num_images,)`; −1 for an image that
-            is the only one of its class in its cluster, and so without a positive, and
-            for one that cannot be used.
+            is the only one of its class in its cluster, and so without a positive.
         membership: Cluster of each image before lone ones were left out: what the next
-            division is matched with. −1 for one that cannot be used.
+            division is matched with.
         num_clusters: How many clusters were asked for. One that had to be merged away
             is empty.
         objective: Sum of the squared distances to the centroids, of unit vectors.
         matching_cost: Images that changed cluster since the last division, counted in
-            both; None for the first.
-        kept: Share of the images that kept their cluster; None for the first.
-        nmi: Normalised mutual information with the last division; None for the first.
+            both; None where no ids were matched: for the first, where clusters were cut
+            in two, and where k-means failed.
+        kept: Share of the images that kept their cluster; None likewise.
+        nmi: Normalised mutual information with the last division; None for the first,
+            and where k-means failed.
         centroids: Of unit vectors, float32 `(num_clusters, feature_dim)`, those merged
             away too; None where nothing was clustered.
         groups: Cluster of each image in the last real clustering, int32
@@ -62,28 +63,24 @@ class Division:
 
     @property
     def num_lone(self) -> int:
-        """Images that could be used and are left out until the next division."""
-        return int(np.count_nonzero((self.assignment < 0) & (self.membership >= 0)))
+        """Images that are left out until the next division."""
+        return int(np.count_nonzero(self.assignment < 0))
 
 
 def whole_division(
-    labels: npt.NDArray[np.int32],
-    usable: npt.NDArray[np.bool_] | None = None,
-    last: Division | None = None,
+    labels: npt.NDArray[np.int32], last: Division | None = None
 ) -> Division:
     """Returns the division into one cluster, of all images with a positive.
 
     Args:
         labels: Class of each image, int32 `(num_images,)`.
-        usable: False for images that cannot be used, bool `(num_images,)`.
         last: The division before, kept as `groups`.
 
     Raises:
         ValueError: If there are no two classes of two images.
     """
-    rows = _usable_rows(labels, usable)
-    membership = np.full(len(labels), -1, np.int32)
-    membership[rows] = 0
+    _check_trainable(labels)
+    membership = np.zeros(len(labels), np.int32)
     groups = last.membership if last is not None else None
     return Division(without_lone(membership, labels), membership, 1, groups=groups)
 
@@ -95,7 +92,6 @@ def divide(
     *,
     seed: int = 0,
     previous: Division | None = None,
-    usable: npt.NDArray[np.bool_] | None = None,
     adapt_centroids: bool = False,
     **options: Any,
 ) -> Division:
@@ -111,8 +107,6 @@ def divide(
         num_clusters: How many clusters.
         seed: Decides where k-means starts.
         previous: The last division, to match with.
-        usable: False for images that cannot be used, bool `(num_images,)`; their
-            features do not count.
         adapt_centroids: Start k-means from the means of the previous clusters in these
             features (Sanakoyeu et al., TPAMI 2021).
         **options: Of `trainable_clusters`: min_classes, tries, balance, and those of
@@ -124,25 +118,24 @@ def divide(
     """
     if len(features) != len(labels):
         raise ValueError(f"{len(features)} features, but {len(labels)} labels.")
-    rows = _usable_rows(labels, usable)
-    points = Points(features, None if usable is None else rows, unit_length=True)
+    _check_trainable(labels)
+    points = Points(features, unit_length=True)
     initial = None
     if adapt_centroids and previous is not None:
-        initial = _means(points, previous.membership[rows], num_clusters)
+        initial = _means(points, previous.membership, num_clusters)
     result = trainable_clusters(
         points,
-        labels[rows],
+        labels,
         num_clusters,
         seed=seed,
         initial_centroids=initial,
         **options,
     )
-    membership = np.full(len(labels), -1, np.int32)
-    membership[rows] = result.assignment
+    membership = result.assignment
     centroids, cost, kept, nmi = result.centroids, None, None, None
     if previous is not None:
         matching = match_clusters(previous.membership, membership, num_clusters)
-        membership[rows] = matching.new_ids[membership[rows]]
+        membership = matching.new_ids[membership].astype(np.int32)
         centroids = centroids[np.argsort(matching.new_ids)]
         cost, kept = matching.cost, matching.kept
         nmi = normalized_mutual_information(previous.membership, membership)
@@ -269,26 +262,20 @@ def _means(
     points: Points, membership: Assignment, num_clusters: int
 ) -> Features | None:
     """Returns the mean of each cluster; None if one is empty or there are more."""
-    sizes = np.bincount(membership[membership >= 0], minlength=num_clusters)
+    sizes = np.bincount(membership, minlength=num_clusters)
     if len(sizes) > num_clusters or not sizes.all():
         return None
     return cluster_means(points, membership, num_clusters)
 
 
-def _usable_rows(
-    labels: npt.NDArray[np.int32], usable: npt.NDArray[np.bool_] | None
-) -> npt.NDArray[np.int64]:
-    if usable is not None and len(usable) != len(labels):
-        raise ValueError(f"usable has {len(usable)} entries for {len(labels)} images.")
-    rows = np.arange(len(labels)) if usable is None else np.flatnonzero(usable)
-    trainable = np.count_nonzero(np.bincount(labels[rows], minlength=1) > 1)
+def _check_trainable(labels: npt.NDArray[np.int32]) -> None:
+    trainable = np.count_nonzero(np.bincount(labels, minlength=1) > 1)
     if trainable < 2:
         raise ValueError(
-            f"Only {trainable} of the classes of {len(rows)} usable images have two "
-            "or more: training needs two such classes, for positive and negative "
-            "pairs. Give more images."
+            f"Only {trainable} of the classes of {len(labels)} images have two or "
+            "more: training needs two such classes, for positive and negative pairs. "
+            "Give more images."
         )
-    return rows
 
 
 def _class_counts(

@@ -154,29 +154,6 @@ def test_ids_centroids_and_images_stay_together() -> None:
         assert second.objective == pytest.approx(gaps.min(axis=1).sum(), rel=1e-4)
 
 
-def test_unusable_images_are_in_no_cluster_and_not_lone() -> None:
-    features, labels = clustered()
-    usable = np.arange(len(labels)) % 5 > 0
-    features[~usable] = np.nan
-    division = divide(features, labels, 4, usable=usable)
-    np.testing.assert_array_equal(division.membership < 0, ~usable)
-    assert np.all(division.assignment[~usable] == -1)
-    alone = divide(features[usable], labels[usable], 4)
-    np.testing.assert_array_equal(division.assignment[usable], alone.assignment)
-    assert division.num_lone == alone.num_lone
-    again = divide(features, labels, 4, usable=usable, previous=division)
-    assert again.kept == 1
-    assert again.matching_cost == 0
-
-
-def test_whole_division_leaves_out_unusable_images() -> None:
-    labels = np.array([0, 0, 1, 1, 1, 2, 2], np.int32)
-    division = whole_division(labels, np.array([1, 1, 1, 1, 0, 1, 0], bool))
-    np.testing.assert_array_equal(division.membership, [0, 0, 0, 0, -1, 0, -1])
-    np.testing.assert_array_equal(division.assignment, [0, 0, 0, 0, -1, -1, -1])
-    assert division.num_lone == 1
-
-
 def test_one_cluster_is_the_whole_division() -> None:
     features, labels = clustered()
     division = divide(features, labels, 1)
@@ -188,7 +165,7 @@ def test_one_cluster_is_the_whole_division() -> None:
 @pytest.mark.parametrize("labels", [[0, 0, 1, 2], [0, 0, 0, 0], [0, 1, 2, 3]])
 def test_less_than_two_classes_of_two_images_are_refused(labels: list[int]) -> None:
     given = np.array(labels, np.int32)
-    with pytest.raises(ValueError, match="of the classes of 4 usable images have two"):
+    with pytest.raises(ValueError, match="of the classes of 4 images have two"):
         divide(np.eye(4, dtype=np.float32), given, 2)
     with pytest.raises(ValueError, match="training needs two such classes"):
         whole_division(given)
@@ -199,11 +176,9 @@ def test_more_clusters_than_images_are_refused() -> None:
         divide(FEATURES, LABELS, 10)
 
 
-def test_features_and_masks_must_fit_the_labels() -> None:
+def test_features_must_fit_the_labels() -> None:
     with pytest.raises(ValueError, match="8 features, but 9 labels"):
         divide(FEATURES[:8], LABELS, 2)
-    with pytest.raises(ValueError, match="usable has 3 entries for 9 images"):
-        divide(FEATURES, LABELS, 2, usable=np.ones(3, bool))
 
 
 def test_infinite_features_are_counted_not_warned_about() -> None:

@@ -31,7 +31,7 @@ def features() -> np.ndarray:
 
 
 LABELS = (np.arange(NUMBER) % 40).astype(np.int32)
-USABLE = np.arange(NUMBER) % 7 > 0
+SOME = np.arange(NUMBER) % 7 > 0
 
 
 def assert_same(ours: object, theirs: object) -> None:
@@ -52,7 +52,7 @@ def test_array_in_memory_is_one_block(features: np.ndarray, small_blocks) -> Non
 def test_mapped_array_comes_in_blocks(
     features: np.ndarray, tmp_path: Path, small_blocks
 ) -> None:
-    chosen = np.flatnonzero(USABLE)
+    chosen = np.flatnonzero(SOME)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     given = Points(mapped(features, tmp_path), chosen, unit_length=True)
     assert given.is_mapped
@@ -74,15 +74,14 @@ def test_blocks_are_as_large_as_is_allowed(tmp_path: Path) -> None:
     assert first[1].shape == (8192, 2048)
 
 
-@pytest.mark.parametrize("usable", [None, USABLE])
 @pytest.mark.parametrize(
     "options", [{"tries": 2}, {"num_sampled": 3000, "num_restarts": 2}]
 )
 def test_mapped_features_are_divided_alike(
-    features: np.ndarray, tmp_path: Path, small_blocks, options: dict, usable
+    features: np.ndarray, tmp_path: Path, small_blocks, options: dict
 ) -> None:
-    before = divide(features[:, ::-1], LABELS, 4, usable=usable)
-    given = {"seed": 1, "usable": usable, "previous": before, **options}
+    before = divide(features[:, ::-1], LABELS, 4)
+    given = {"seed": 1, "previous": before, **options}
     ours = divide(mapped(features, tmp_path), LABELS, 4, **given)
     theirs = divide(features, LABELS, 4, **given)
     assert_same(ours, theirs)
