@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+import io
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -31,6 +33,16 @@ def write_image(path: Path, label: int, rng: np.random.Generator, size: int) -> 
     """Saves one picture of class `label`, making the folders it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_image(label, rng, size).save(path, quality=90)
+
+
+def odd_photograph(size: tuple[int, int], colour: tuple[int, int, int]) -> bytes:
+    """Returns a JPEG that lies on its side and gives its ResolutionUnit as text."""
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    entries += struct.pack("<HHI4s", 0x0128, 2, 2, b"2")
+    tiff = struct.pack("<2sHIH", b"II", 42, 8, 2) + entries + bytes(4)
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "JPEG", exif=b"Exif\0\0" + tiff)
+    return buffer.getvalue()
 
 
 def write_csv(

@@ -24,6 +24,7 @@ FLOORS = {
     "bitmaps": 1,
     "torch_weights": 1,
     "exif": 1,
+    "upright": 1,
     "pictures": 1,
     "images": 2,
     "augmentation": 2,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
+
+from dce_tf.upright import upright
 
 SIDE = 256  # Pixels of the longer side.
 MOST_PIXELS = 100_000_000  # Of an image that is opened at all.
@@ -27,8 +29,8 @@ def make_thumbnail(image: Path | bytes) -> bytes | None:
             if opened.width * opened.height > MOST_PIXELS:
                 return None
             opened.draft("RGB", (SIDE, SIDE))  # Decodes a JPEG at the size it needs.
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            picture = upright(opened).convert("RGB")
+    except Exception:  # PIL raises errors of any kind on damaged files.
         return None
     picture.thumbnail((SIDE, SIDE))
     encoded = io.BytesIO()

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
+from dce_tf.upright import upright
+
 Picture = npt.NDArray[np.uint8]
 
 
@@ -24,10 +26,9 @@ def read_thumbnail(path: str | BinaryIO, size: int) -> Picture:
     """
     try:
         with Image.open(path) as image:
-            picture = ImageOps.fit(
-                ImageOps.exif_transpose(image).convert("RGB"), (size, size)
-            )
-    except (OSError, ValueError):
+            picture = ImageOps.fit(upright(image).convert("RGB"), (size, size))
+    # PIL raises errors of any kind on damaged files, and a run is worth more.
+    except Exception:
         picture = Image.new("RGB", (size, size), (190, 190, 190))
         draw = ImageDraw.Draw(picture)
         draw.line((0, 0, size, size), (90, 90, 90), 2)

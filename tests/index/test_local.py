@@ -1,3 +1,4 @@
+import io
 import json
 import multiprocessing
 import signal
@@ -434,6 +435,12 @@ def test_thumbnail_is_upright_and_keeps_its_shape(tmp_path: Path) -> None:
     small.write_bytes(make_thumbnail(grey))
     with Image.open(small) as image:
         assert (image.mode, image.size) == ("RGB", (10, 20))
+
+
+def test_thumbnail_of_a_photograph_with_an_odd_tag(tmp_path: Path) -> None:
+    small = make_thumbnail(fakes.odd_photograph((800, 400), (0, 0, 0)))
+    with Image.open(io.BytesIO(small)) as image:
+        assert image.size == (128, 256)
 
 
 def test_huge_picture_is_not_decoded(tmp_path: Path, monkeypatch) -> None:

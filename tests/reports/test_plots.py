@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,25 @@ def test_thumbnail_is_a_square_even_of_a_missing_file(tmp_path: Path) -> None:
     missing = read_thumbnail(str(tmp_path / "none.png"), 24)
     assert missing.shape == (24, 24, 3)
     assert len(np.unique(missing)) > 1
+
+
+def test_thumbnail_of_a_photograph_with_an_odd_tag_is_its_picture(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "odd.jpg"
+    path.write_bytes(fakes.odd_photograph((90, 30), (200, 200, 200)))
+    assert np.all(read_thumbnail(str(path), 24) == 200)
+
+
+def test_thumbnail_survives_any_error_of_pil(tmp_path: Path, monkeypatch) -> None:
+    def fail(image: Image.Image) -> None:
+        raise struct.error("required argument is not an integer")
+
+    path = tmp_path / "plain.png"
+    Image.new("RGB", (9, 9)).save(path)
+    monkeypatch.setattr("dce_tf.reports.thumbnails.upright", fail)
+    missing = read_thumbnail(str(tmp_path / "none.png"), 24)
+    np.testing.assert_array_equal(read_thumbnail(str(path), 24), missing)
 
 
 def test_sprite_lays_pictures_out_row_by_row() -> None:
