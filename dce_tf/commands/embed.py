@@ -15,7 +15,6 @@ makes a search of the result.
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,10 +30,9 @@ from dce_tf.datasets import DATASETS
 from dce_tf.errors import UsageError
 from dce_tf.export import resolve_version
 from dce_tf.export.served import ServedModel
-from dce_tf.index.embeddings import find_parts
 from dce_tf.remote import place_of
 from dce_tf.run_directory import RunDirectory
-from dce_tf.runs.embedding import Engine, Job, Outcome, embed, embed_here
+from dce_tf.runs.embedding import Engine, Job, Outcome, embed, embed_here, remove_old
 from dce_tf.runs.inputs import SPLITS, Inputs, of_data_set, of_folder, of_list
 from dce_tf.runs.parquet_list import of_parquet
 from dce_tf.runs.selecting import define_run_flag, named_path
@@ -87,7 +85,11 @@ def define_flags(values: flags.FlagValues) -> None:
         "number_ids", False, "The ids of a list are integers.", flag_values=values
     )
     flags.DEFINE_bool(
-        "overwrite", False, "Remove embeddings that are there.", flag_values=values
+        "overwrite",
+        False,
+        "Embed anew: remove what this shard has written, and files of another model or "
+        "another --num_shards.",
+        flag_values=values,
     )
 
 
@@ -111,8 +113,6 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         batch_size=config.evaluation_batch_size,
         num_workers=config.num_workers,
     )
-    if settings["overwrite"] and find_parts(folder):
-        shutil.rmtree(folder)
     job = Job(
         model,
         inputs,
@@ -123,6 +123,8 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         max_bad_images=config.max_bad_images,
         max_image_pixels=config.max_image_pixels,
     )
+    if settings["overwrite"]:
+        remove_old(job)
     _show(embed(job, display, engine), folder, display)
     return 0
 

@@ -76,11 +76,26 @@ class Part:
 
 def find_parts(folder: Path) -> list[Part]:
     """Returns the files of embeddings in a folder, in order."""
-    found = [_PART.fullmatch(path.name) for path in folder.glob("part-*.parquet")]
+    return _find(folder, "part")
+
+
+def find_lists_of_bad(folder: Path) -> list[Part]:
+    """Returns those of which a folder has a list of bad images, in order."""
+    return _find(folder, "bad")
+
+
+def _find(folder: Path, word: str) -> list[Part]:
+    found = [_PART.fullmatch(path.name) for path in folder.glob(f"{word}-*.parquet")]
     numbers = [match.groups()[1:] for match in found if match]
     return sorted(
         Part(int(shards), int(shard), int(number)) for shard, shards, number in numbers
     )
+
+
+def remove_part(folder: Path, part: Part) -> None:
+    """Removes a file of embeddings and its list of bad images, if they are there."""
+    (folder / part.name).unlink(missing_ok=True)
+    (folder / part.bad_name).unlink(missing_ok=True)
 
 
 def write_part(

@@ -13,9 +13,11 @@ from dce_tf.export.served import ServedModel
 from dce_tf.index.embeddings import (
     Header,
     Part,
+    find_lists_of_bad,
     find_parts,
     read_bad,
     read_header,
+    remove_part,
     write_bad,
     write_part,
 )
@@ -132,7 +134,10 @@ def embed(job: Job, display: Display, engine: Engine = embed_here) -> Outcome:
             outcome.kept += len(job.inputs_of(number).images)
             outcome.bad += len(read_bad(job.folder / part.bad_name))
         else:
+            # At once: an old file beside new ones would pass for one of them.
+            remove_part(job.folder, part)
             todo.append(number)
+    _remove_longer(job)
     _check_bad(job, outcome)
     started, done = time.perf_counter(), outcome.kept
     with display.task("embedding", outcome.images) as update:
@@ -148,7 +153,6 @@ def embed(job: Job, display: Display, engine: Engine = embed_here) -> Outcome:
                 _write(job, number, headers[number], found)
                 outcome.bad += len(found.bad)
                 _check_bad(job, outcome)
-    _remove_others(job)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -168,22 +172,47 @@ def _header(job: Job, number: int) -> Header:
     )
 
 
+def remove_old(job: Job) -> None:
+    """Removes what this shard has written, and what `embed` would refuse beside it.
+
+    What other shards have written with this model stays, and whatever else lies in the
+    folder.
+    """
+    for part in _found(job):
+        if part.shard == job.shard or _misfit(job, part):
+            remove_part(job.folder, part)
+
+
+def _found(job: Job) -> list[Part]:
+    return sorted({*find_parts(job.folder), *find_lists_of_bad(job.folder)})
+
+
 def _check_folder(job: Job) -> None:
-    for part in find_parts(job.folder):
-        path = job.folder / part.name
-        if part.num_shards != job.num_shards:
-            raise ValueError(
-                f"{path} is of {part.num_shards} shards; this job is one of "
-                f"--num_shards={job.num_shards}. Use another --output_dir, or "
-                "--overwrite."
-            )
+    for part in _found(job):
+        if misfit := _misfit(job, part):
+            raise ValueError(f"{misfit} Use another --output_dir, or --overwrite.")
+
+
+def _misfit(job: Job, part: Part) -> str:
+    """Returns why a file cannot stay beside those of a job; empty if it can."""
+    path = job.folder / part.name
+    if part.num_shards != job.num_shards:
+        return (
+            f"{path} is of {part.num_shards} shards; this job is one of "
+            f"--num_shards={job.num_shards}."
+        )
+    if not path.is_file():
+        return ""  # Only the list of its bad images was written.
+    try:
         found = read_header(path).fingerprint
-        if found != job.model.fingerprint:
-            raise ValueError(
-                f"{path} has embeddings of the model {found}; this one is "
-                f"{job.model.fingerprint}, and embeddings of two models cannot be "
-                "compared. Use another --output_dir, or --overwrite."
-            )
+    except ValueError as error:
+        return str(error)
+    if found != job.model.fingerprint:
+        return (
+            f"{path} has embeddings of the model {found}; this one is "
+            f"{job.model.fingerprint}, and embeddings of two models cannot be compared."
+        )
+    return ""
 
 
 def _is_there(path: Path, header: Header) -> bool:
@@ -236,9 +265,8 @@ def _write(job: Job, number: int, header: Header, found: Embedded) -> None:
     )
 
 
-def _remove_others(job: Job) -> None:
+def _remove_longer(job: Job) -> None:
     """Removes what a longer list of images has left."""
-    for part in find_parts(job.folder):
+    for part in _found(job):
         if part.shard == job.shard and part.number >= job.num_parts:
-            (job.folder / part.name).unlink()
-            (job.folder / part.bad_name).unlink(missing_ok=True)
+            remove_part(job.folder, part)

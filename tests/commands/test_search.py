@@ -172,7 +172,10 @@ def test_other_model_is_refused_with_both_fingerprints(
     assert code == 1
     assert "Use another --output_dir, or --overwrite" in err
     words = [other, f"--images={photo.parent}", f"--output_dir={indexed.embeddings}"]
+    holiday = indexed.embeddings / "holiday.jpg"
+    holiday.write_text("dear")
     succeed(capsys, "embed", *words, "--overwrite")
+    assert holiday.is_file()
     code, _, err = call(capsys, "index", indexed.embeddings)
     assert code == 2
     assert "Pass --overwrite" in err

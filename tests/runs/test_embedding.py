@@ -14,9 +14,9 @@ from PIL import Image
 from rich.console import Console
 
 from dce_tf.export.served import ServedModel
-from dce_tf.index.embeddings import check_folder, read_header, read_records
+from dce_tf.index.embeddings import check_folder, read_header, read_records, write_bad
 from dce_tf.remote import place_of
-from dce_tf.runs.embedding import Job, Outcome, embed, embed_here
+from dce_tf.runs.embedding import Job, Outcome, embed, embed_here, remove_old
 from dce_tf.runs.inputs import Input, Inputs, of_folder
 from dce_tf.training.display import Display
 from tests import fakes
@@ -236,6 +236,61 @@ def test_other_model_is_refused(job: Job, tmp_path: Path) -> None:
         ValueError, match=f"{job.model.fingerprint}; this one is {other.fingerprint}"
     ):
         run(job, model=other)
+
+
+def test_interrupted_embedding_of_other_images_does_not_pass_as_whole(
+    job: Job,
+) -> None:
+    def stopped(job, numbers, told):
+        yield next(iter(embed_here(job, numbers, told)))
+        raise KeyboardInterrupt
+
+    run(job)
+    changed = [Input(f"new {each.id}", each.path) for each in job.inputs.images]
+    other = dataclasses.replace(job, inputs=Inputs(job.inputs.root, changed))
+    with pytest.raises(KeyboardInterrupt):
+        embed(other, Display(quiet=True), stopped)
+    with pytest.raises(ValueError, match="not all was embedded"):
+        check_folder(job.folder)
+    assert run(other).kept == 10
+    assert [each.id for each in records(job.folder)] == [each.id for each in changed]
+
+
+def test_interrupted_embedding_of_a_shorter_list_leaves_no_old_file(job: Job) -> None:
+    def stopped(job, numbers, told):
+        yield from embed_here(job, numbers, told)
+        raise KeyboardInterrupt
+
+    run(job)
+    fewer = Inputs(job.inputs.root, job.inputs.images[3:])
+    with pytest.raises(KeyboardInterrupt):
+        embed(dataclasses.replace(job, inputs=fewer), Display(quiet=True), stopped)
+    assert [each.id for each in records(job.folder)] == [
+        each.id for each in fewer.images
+    ]
+
+
+def test_old_files_are_removed_and_nothing_else(job: Job, tmp_path: Path) -> None:
+    other_model = ServedModel(write_saved_model(tmp_path / "2", shift=1.0))
+    for shard in range(3):
+        run(job, shard=shard, num_shards=3, part_size=100)
+    run(job, model=other_model, folder=tmp_path / "theirs", shard=2, num_shards=3)
+    theirs = next((tmp_path / "theirs").iterdir())
+    stale = ("bad-00000-of-00004-000000.parquet", "bad-00001-of-00003-000007.parquet")
+    for name in stale:
+        write_bad(job.folder / name, ["x"], ["x"], ["no image"])
+    theirs.rename(job.folder / theirs.name)
+    (job.folder / "part-00003-of-00003-000000.parquet").write_text("half a file")
+    for name in ("holiday.jpg", "part-of-a-novel.parquet", "sub/one.jpg"):
+        (job.folder / name).parent.mkdir(exist_ok=True)
+        (job.folder / name).write_text("dear")
+    remove_old(dataclasses.replace(job, shard=1, num_shards=3))
+    assert sorted(path.name for path in job.folder.iterdir()) == [
+        "holiday.jpg",
+        "part-00000-of-00003-000000.parquet",
+        "part-of-a-novel.parquet",
+        "sub",
+    ]
 
 
 JOB = """
