@@ -78,8 +78,12 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     display.note(f"What the runs print goes to {output}")
     variants: list[sweep.Variant] = []
     for combination in _combinations(settings, choices, base, seeds, variants):
-        configs = sweep.configs_of(base, combination, seeds)
-        variants.append(sweep.run_variant(combination, configs, output, display))
+        try:
+            configs = sweep.configs_of(base, combination, seeds)
+        except UsageError as error:
+            variants.append(sweep.cannot_work(combination, error, display))
+        else:
+            variants.append(sweep.run_variant(combination, configs, output, display))
         files = sweep.write_results(target, variants, metric)
     print_table(sweep.results_table(variants, metric))
     display.note(f"Written: {', '.join(str(path) for path in files)}")

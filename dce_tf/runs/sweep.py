@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import io
 import itertools
 import math
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -256,7 +260,21 @@ def run_variant(
 
 
 def _is_done(run: RunDirectory, config: Config) -> bool:
-    return run.report() is not None and not run.config().differences(config)
+    if config.overwrite or run.report() is None:
+        return False
+    return not run.config().differences(config)
+
+
+def cannot_work(settings: Settings, error: UsageError, display: Display) -> Variant:
+    """Returns what is known of a combination that is no run.
+
+    Args:
+        settings: What varies.
+        error: Why it is none.
+        display: Is told of it.
+    """
+    display.note(f"{settings}: failed. {error}")
+    return Variant(settings, {metric: [] for metric in METRICS}, [], [str(error)])
 
 
 def run_in_process(config: Config, output: Path) -> str:
@@ -268,6 +286,9 @@ def run_in_process(config: Config, output: Path) -> str:
 
     Returns:
         What went wrong; empty if nothing did.
+
+    Raises:
+        KeyboardInterrupt: If somebody asked to stop, when the process has ended.
     """
     words = [
         f"--{field.name}={getattr(config, field.name)}"
@@ -275,17 +296,74 @@ def run_in_process(config: Config, output: Path) -> str:
         if getattr(config, field.name) is not None
     ]
     program = "import sys; from dce_tf.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", program, *words]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("a", encoding="utf-8") as file:
-        code = subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, check=False
-        ).returncode
-    if code == 130:
-        raise KeyboardInterrupt
+    # This very package, -P: not one in the current folder.
+    code = run_child([sys.executable, "-P", "-c", program, *words], output)
     if not code:
         return ""
-    return f"Exit code {code}: {output.read_text(encoding='utf-8').splitlines()[-1]}"
+    lines = output.read_text(encoding="utf-8").splitlines()
+    return f"Exit code {code}: {lines[-1] if lines else 'nothing was printed'}"
+
+
+def run_child(command: Sequence[str], output: Path) -> int:
+    """Runs a program, which finds this package, to its end.
+
+    Requests to stop are for it: it may have a step to finish and a checkpoint to write.
+
+    Args:
+        command: The program and its words.
+        output: What it prints is added to this file.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        KeyboardInterrupt: If somebody asked to stop, when it has ended. A second
+            request kills it.
+    """
+    package = Path(__file__).parents[2]
+    path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    started: list[subprocess.Popen[bytes]] = []
+    with output.open("a", encoding="utf-8") as file, _passed_on(started) as asked:
+        child = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        started.append(child)
+        if asked:
+            child.terminate()
+        code = child.wait()
+    if asked or code == 130:
+        raise KeyboardInterrupt
+    return code
+
+
+@contextlib.contextmanager
+def _passed_on(children: Sequence[subprocess.Popen[bytes]]) -> Iterator[list[int]]:
+    """Hands requests to stop to children; yields those that there were."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def hear(number: int, _: object) -> None:
+        asked.append(number)
+        for child in children:
+            if len(asked) > 1:
+                child.kill()
+            elif number == signal.SIGTERM:
+                child.terminate()
+            # Ctrl-C the terminal gives to children too: twice would be once too often.
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(each, hear) for each in signals]
+    try:
+        yield asked
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
 
 
 def results_table(variants: Sequence[Variant], metric: str) -> Table:

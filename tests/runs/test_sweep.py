@@ -1,6 +1,13 @@
 import csv
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -182,6 +189,139 @@ def test_runs_that_are_done_are_not_started_again(
     assert variant.scores["recall@1"] == [0.9, 0.2]
     assert variant.seconds == [3.0, 3.0]
     assert variant.failed == ["seed 3: Exit code 1: Error: out of luck"]
+
+
+def test_overwrite_starts_anew_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(config: Config, output: Path) -> str:
+        finish(config, recall=0.25)
+        return ""
+
+    monkeypatch.setattr(sweep, "run_in_process", run)
+    base = Config(log_dir=str(tmp_path), overwrite=True)
+    configs = sweep.configs_of(base, {"num_clusters": 2}, [1])
+    finish(configs[0], recall=0.9)
+    variant = sweep.run_variant({}, configs, tmp_path / "out.txt", Display())
+    assert variant.scores["recall@1"] == [0.25]
+
+
+def test_drawn_combination_that_cannot_work_is_one_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    def run(config: Config, output: Path) -> str:
+        finish(config, recall=0.25)
+        return ""
+
+    monkeypatch.setattr(sweep, "run_in_process", run)
+    words = ["--vary=num_clusters=2..6", "--embedding_dim=64", "--trials=8"]
+    assert cli.main(["sweep", *words, f"--log_dir={tmp_path}"]) == 1
+    assert "works is --embedding_dim=" in capsys.readouterr().out
+    runs = json.loads((tmp_path / "default" / "0-sweep.json").read_text())["runs"]
+    assert len(runs) == 8
+    for each in runs:
+        works = 64 % each["settings"]["num_clusters"] == 0
+        assert each["scores"]["recall@1"] == ([0.25] if works else [])
+        assert bool(each["failed"]) != works
+    assert {bool(each["failed"]) for each in runs} == {True, False}
+
+
+CHILD = """
+import os, pathlib, signal, sys, time
+def hear(*_):
+    print("asked", flush=True)
+    while not pathlib.Path(sys.argv[1]).exists():
+        time.sleep(0.01)
+    print("kept", flush=True)
+    sys.exit(130)
+signal.signal(signal.SIGTERM, hear)
+signal.signal(signal.SIGINT, hear)
+signal.alarm(60)  # For a test that fails.
+print("ready", os.getpid(), flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def wait_for(word: str, output: Path) -> str:
+    while not output.is_file() or word not in (text := output.read_text()):
+        time.sleep(0.01)
+    return text
+
+
+def run_and_disturb(tmp_path: Path, disturb: Callable[[int], None]) -> str:
+    """Runs the child, and something beside it that is told its process id."""
+    output = tmp_path / "out.txt"
+
+    def beside() -> None:
+        disturb(int(wait_for("\n", output).split()[1]))
+
+    thread = threading.Thread(target=beside, daemon=True)
+    thread.start()
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "may go")]
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run_child(command, output)
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is before
+    child = int(output.read_text().split()[1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    return output.read_text()
+
+
+def test_request_to_stop_is_handed_on_and_waited_for(tmp_path: Path) -> None:
+    def disturb(child: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for("asked", tmp_path / "out.txt")
+        (tmp_path / "may go").touch()
+
+    text = run_and_disturb(tmp_path, disturb)
+    assert text.split()[2:] == ["asked", "kept"]
+
+
+def test_ctrl_c_which_a_child_hears_itself_is_not_said_twice(tmp_path: Path) -> None:
+    def disturb(child: int) -> None:
+        for each in (os.getpid(), child):
+            os.kill(each, signal.SIGINT)
+        wait_for("asked", tmp_path / "out.txt")
+        time.sleep(0.5)  # `subprocess.run` would kill it in half of this.
+        (tmp_path / "may go").touch()
+
+    text = run_and_disturb(tmp_path, disturb)
+    assert text.split()[2:] == ["asked", "kept"]
+
+
+def test_second_request_kills(tmp_path: Path) -> None:
+    def disturb(child: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for("asked", tmp_path / "out.txt")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    text = run_and_disturb(tmp_path, disturb)
+    assert text.split()[2:] == ["asked"]
+
+
+def test_child_finds_this_package_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "other")
+    (tmp_path / "dce_tf.py").write_text("raise SystemExit('another package')")
+    output = tmp_path / "out.txt"
+    plain = subprocess.Popen
+
+    def popen(command: list[str], **options: object) -> subprocess.Popen:
+        where = "import os, dce_tf; print(dce_tf.__path__[0], os.environ['PYTHONPATH'])"
+        return plain([*command[: command.index("-c") + 1], where], **options)
+
+    monkeypatch.setattr(sweep.subprocess, "Popen", popen)
+    assert sweep.run_in_process(Config(), output) == ""
+    root = Path(sweep.__file__).parents[2]
+    assert output.read_text().split() == [
+        str(root / "dce_tf"),
+        f"{root}{os.pathsep}other",
+    ]
 
 
 @pytest.mark.parametrize(
