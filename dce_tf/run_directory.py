@@ -154,14 +154,24 @@ class RunDirectory:
         Raises:
             UsageError: If a run with other settings is there.
         """
-        if self.config_file.is_file() and config.overwrite:
+        files = (self.config_file, self.metrics_file)
+        if config.overwrite and any(file.is_file() for file in files):
             shutil.rmtree(self.path)
         if self.metrics_file.is_file():
             self._check_same(config)
-        else:
-            write_text(self.config_file, config.to_json())
+            return
+        if self.config_file.is_file() and not self.config().same_images(config):
+            # The search for bad images may be long, and is kept for the same images.
+            self.bad_images_file.unlink(missing_ok=True)
+        write_text(self.config_file, config.to_json())
 
     def _check_same(self, config: Config) -> None:
+        if not self.config_file.is_file():
+            raise UsageError(
+                f"{self.path} has the metrics of a run, but no "
+                f"{self.config_file.name}. Put it back to resume it, or use another "
+                "--exp beside it, or --overwrite."
+            )
         changed = self.config().differences(config)
         if changed:
             listed = ", ".join(f"--{k}={a} (now {b})" for k, (a, b) in changed.items())

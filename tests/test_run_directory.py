@@ -50,6 +50,37 @@ def test_overwrite_removes_the_old_run(config: Config) -> None:
     assert run.metrics() == []
 
 
+def test_run_without_its_settings_is_named_and_can_be_overwritten(
+    config: Config,
+) -> None:
+    run = RunDirectory.of(config)
+    run.prepare(config)
+    run.write_metrics([{"epoch": -1}])
+    run.config_file.unlink()
+    with pytest.raises(UsageError, match=r"but no config\.json\. Put it back"):
+        run.prepare(config)
+    run.prepare(dataclasses.replace(config, overwrite=True))
+    assert run.metrics() == []
+
+
+def test_folder_that_is_no_run_is_not_overwritten(config: Config) -> None:
+    run = RunDirectory.of(config)
+    run.path.mkdir(parents=True)
+    (run.path / "thesis.tex").write_text("dear")
+    run.prepare(dataclasses.replace(config, overwrite=True))
+    assert (run.path / "thesis.tex").is_file()
+
+
+def test_run_that_gives_way_leaves_no_list_of_other_images(config: Config) -> None:
+    run = RunDirectory.of(config)
+    run.prepare(config)
+    run.bad_images_file.write_text("{}")
+    run.prepare(dataclasses.replace(config, batch_size=40))
+    assert run.bad_images_file.is_file()
+    run.prepare(dataclasses.replace(config, data_dir="elsewhere"))
+    assert not run.bad_images_file.is_file()
+
+
 def test_metrics_are_a_line_an_epoch(config: Config) -> None:
     run = RunDirectory.of(config)
     history = [{"epoch": -1, "recall@1": 0.5}, {"epoch": 0, "loss": 0.25}]
