@@ -118,7 +118,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     result: dict[str, Any] = {
         "source": str(path),
         "dataset": dataset,
-        "selected_on": config.select_on if source and source.run else None,
+        "selected_on": source.run.config().select_on if source and source.run else None,
         "exclude": config.exclude,
         "tests": {each.search.name: each.as_json() for each in evaluations},
         "reranked": {

@@ -56,7 +56,7 @@ def load_data(
         settings select on the test split.
 
     Raises:
-        ValueError: If the data cannot be trained on.
+        ValueError: If too many images are broken, or nothing can be held out.
     """
     splits = DATASETS.build(
         config.dataset,
@@ -75,7 +75,6 @@ def load_data(
     broken = workers.from_chief(look) if workers is not None else look()
     splits = _without(broken, len(paths), splits, config, bad_images_file)
     train, val = _hold_out(splits, config)
-    _check_trainable(train, config)
     if workers is not None:
         read = [part.paths for part in splits.parts().values()]
         digest = hashlib.sha256(repr(read).encode()).hexdigest()
@@ -191,7 +190,17 @@ def _sound_rows(images: Images, broken: dict[str, str]) -> npt.NDArray[np.int64]
     return np.asarray(sound, np.int64)
 
 
-def _check_trainable(train: Images, config: Config) -> None:
+def check_trainable(train: Images, config: Config) -> None:
+    """Checks that there is something to learn in each cluster.
+
+    Args:
+        train: The images to train on.
+        config: The settings.
+
+    Raises:
+        UsageError: If there are fewer classes than so many clusters need.
+        ValueError: If there are too few whatever the clusters.
+    """
     pairs = np.count_nonzero(np.bincount(train.labels) > 1)
     if pairs < 2:
         raise ValueError(

@@ -18,15 +18,20 @@ from dce_tf.datasets import Images, Search, Splits
 from dce_tf.errors import UsageError
 from dce_tf.export.served import ServedModel
 from dce_tf.export.versions import versions
+from dce_tf.losses import Space, build_loss
 from dce_tf.model import EmbeddingModel
 from dce_tf.pipelines import PictureReader
 from dce_tf.run_directory import RunDirectory
+from dce_tf.runs.network import parameter_groups
 from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.session import build_extractor
 from dce_tf.training.checkpoints import load_checkpoint
 from dce_tf.training.evaluation import Embedder, Embeddings
 
 KINDS = "a run directory, a checkpoint (.npz), a SavedModel, a .keras file or a .npy"
+
+# Of data that was not trained on none is held out, as nothing is to be chosen.
+_ALL_CLASSES = {"val_fraction": 0.0, "num_folds": 0, "fold": None, "select_on": "test"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +79,29 @@ def _run_model(
     model = load_best_model(run)
     if checkpoint is not None:
         load_checkpoint(checkpoint, model.variables)
+        if run.config().ema:
+            _load_average(checkpoint, model, run.config())
     return build_extractor(model, config, reader)
+
+
+def _load_average(path: Path, model: EmbeddingModel, config: Config) -> None:
+    """Assigns the average of the weights, as which each epoch was scored.
+
+    It stands last in a checkpoint, and has all that was trained: the model, then what
+    the loss learns.
+    """
+    layer = model.embedding
+    # How many classes there were changes the size, not the number, of what it learns.
+    space = Space(layer.units, 2, layer.num_learners, layer.learner_units, layer.part)
+    loss = build_loss(config.loss, space, config.miner)
+    groups = parameter_groups(config, model, loss)
+    trained = [variable for group in groups for variable in group.variables]
+    of_model = trained[: len(trained) - len(loss.trainable_variables)]
+    with np.load(path, allow_pickle=False) as stored:
+        names = sorted(name for name in stored.files if name.startswith("variable-"))
+        averages = [stored[name] for name in names[-len(trained) :]]
+    for variable, average in zip(of_model, averages, strict=False):
+        variable.assign(average)
 
 
 def _model_file(path: Path, config: Config, reader: PictureReader) -> Embedder:
@@ -212,7 +239,10 @@ def config_for(source: Source, given: Mapping[str, Any]) -> Config:
         UsageError: If the data set or the size of images is not known.
     """
     if source.run is not None:
-        return dataclasses.replace(source.run.config(), **given)
+        own = source.run.config()
+        if given.get("dataset", own.dataset) != own.dataset:
+            given = {**_ALL_CLASSES, **given}
+        return dataclasses.replace(own, **given)
     if "dataset" not in given:
         raise UsageError(
             f"{source.path} does not say what it is to be tested on. Give --dataset "
@@ -232,7 +262,6 @@ def plain_config(given: Mapping[str, Any]) -> Config:
     Args:
         given: What the command line says.
     """
-    # All classes of the data are there to be searched; none is held out.
-    values = {"num_clusters": 1, "val_fraction": 0.0, "select_on": "test", **given}
+    values = {"num_clusters": 1, **_ALL_CLASSES, **given}
     # How wide the embedding is shows when it is there.
     return Config(**values, embedding_dim=values["num_clusters"])

@@ -15,7 +15,7 @@ from dce_tf.pipelines import PictureReader
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
 from dce_tf.runs.faults import explained_faults
-from dce_tf.runs.loading import load_data, selection_search
+from dce_tf.runs.loading import check_trainable, load_data, selection_search
 from dce_tf.runs.outcome import conclude, show_report
 from dce_tf.runs.session import Session, build_session, check, check_batches
 from dce_tf.runs.snapshot import snapshot_file, take_snapshot
@@ -82,6 +82,7 @@ def _train(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
     splits, reader = load_data(config, run.bad_images_file, display, workers)
+    check_trainable(splits.train, config)
     replicas = workers.strategy.num_replicas_in_sync
     with explained_faults(config, splits, replicas):
         progress = _fit(

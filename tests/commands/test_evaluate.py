@@ -188,6 +188,17 @@ def test_every_form_of_a_model_scores_alike(run, tmp_path, capsys) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_is_scored_on_data_that_it_could_not_train_on(
+    run, tmp_path, capsys
+) -> None:
+    root = fakes.write_csv(tmp_path, num_classes=2, images_per_class=2)
+    data = ("--dataset=csv", f"--data_dir={root}", f"--output_dir={tmp_path}")
+    result = scores_of(capsys, run.path, *data)
+    assert (result["dataset"], result["selected_on"]) == ("csv", "val")
+    assert result["tests"]["test"]["queries"] == 4
+
+
+@pytest.mark.slow
 def test_unknown_whales_are_scored_and_answered_for(run, tmp_path, capsys) -> None:
     path = tmp_path / "submission.csv"
     code, out, error = evaluate(

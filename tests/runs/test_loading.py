@@ -8,7 +8,7 @@ from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.errors import UsageError
 from dce_tf.run_directory import RunDirectory
-from dce_tf.runs.loading import load_data, selection_search
+from dce_tf.runs.loading import check_trainable, load_data, selection_search
 from dce_tf.training.display import Display
 from tests import fakes
 
@@ -81,8 +81,9 @@ def test_more_clusters_than_classes_allow_names_the_nearest(
     tmp_path: Path, num_classes: int, settings: dict, nearest: int
 ) -> None:
     root = fakes.write_folder(tmp_path, num_classes, images_per_class=3)
+    config, splits = load(root, num_clusters=8, val_fraction=0.2, **settings)
     with pytest.raises(UsageError, match=f"too many.*--num_clusters={nearest}\\."):
-        load(root, num_clusters=8, val_fraction=0.2, **settings)
+        check_trainable(splits.train, config)
 
 
 def test_broken_images_keep_query_and_gallery_numbered_alike(tmp_path: Path) -> None:
