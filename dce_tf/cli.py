@@ -115,14 +115,14 @@ def _run(words: list[str], verbose: bool) -> int:
     if any(word in ("--help", "-h", "-help", "--helpfull") for word in words):
         print(_help(name, command, values), end="")
         return 0
-    words = [_negated(normalise(word), values) for word in words]
+    words = _spelled_alike(words, values)
     arguments = values(["main.py", *words])[1:]
     recipe = None
     if "profile" in values:
         recipe = find_recipe(values["profile"].value, values["dataset"].value)
     if recipe is not None:
         values.unparse_flags()
-        values(["main.py", f"--flagfile={recipe}", *words])
+        values(["main.py", *_spelled_alike([f"--flagfile={recipe}"], values), *words])
     settings = {flag: values[flag].value for flag in values}
     code: int = command.run(settings, arguments)
     return code
@@ -151,6 +151,12 @@ def command_names() -> list[str]:
 def module_of(name: str) -> str:
     """Returns the module of a command: a word of Python's own has a line behind it."""
     return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def _spelled_alike(words: list[str], values: flags.FlagValues) -> list[str]:
+    """Returns words, those of flagfiles in their place, with names as absl has them."""
+    expanded = values.read_flags_from_files(words, force_gnu=False)
+    return [_negated(normalise(word), values) for word in expanded]
 
 
 def normalise(word: str) -> str:

@@ -104,6 +104,19 @@ def test_dashes_and_underscores_mean_the_same() -> None:
     assert cli.normalise("-x-y") == "-x-y"
 
 
+def test_dashes_and_underscores_mean_the_same_in_a_flagfile(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "inner.flags").write_text("--batch-size=30\n--no_export\n")
+    outer = tmp_path / "outer.flags"
+    outer.write_text(
+        f"# Ours.\n--log-dir={tmp_path}\n--flagfile={tmp_path}/inner.flags"
+    )
+    code, _, err = run(capfd, f"--flagfile={outer}")
+    assert code == 2
+    assert "nearest that works is --batch_size=32" in one_line(err)
+
+
 def test_main_py_is_the_same_program() -> None:
     done = subprocess.run(
         [sys.executable, MAIN, "--help"], capture_output=True, text=True, check=False

@@ -119,7 +119,7 @@ def write_index(splits: Splits, path: Path) -> None:
     Raises:
         ValueError: If an image does not lie below that folder.
     """
-    root = path.resolve().parent
+    root = path.parent.resolve()
     parts = Splits(splits.train, splits.val, splits.tests[:1]).parts()
     grouped = any(images.groups is not None for images in parts.values())
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
@@ -136,7 +136,9 @@ def write_index(splits: Splits, path: Path) -> None:
 
 
 def _below(root: Path, image: str, index: Path) -> str:
-    relative = os.path.relpath(Path(image).resolve(), root)
+    # Not the image itself: it may be a link to wherever.
+    folder = Path(image).parent.resolve()
+    relative = os.path.relpath(folder / Path(image).name, root)
     if relative.startswith(".."):
         raise ValueError(
             f"--make_index={index}: {image} does not lie below {root}, and a CSV "

@@ -87,6 +87,18 @@ def test_index_reads_as_the_same_data_set(root: Path, capsys) -> None:
     }
 
 
+def test_index_takes_links_to_images_elsewhere(
+    root: Path, tmp_path_factory, capsys
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for number, image in enumerate(sorted(root.rglob("*.jpg"))):
+        image.rename(elsewhere / f"{number}.jpg")
+        image.symlink_to(elsewhere / f"{number}.jpg")
+    code, _ = look(capsys, root, f"--make_index={root / 'index.csv'}")
+    assert code == 0
+    assert len(read_csv(str(root)).train) == 12
+
+
 def test_index_keeps_the_groups(tmp_path: Path, capsys) -> None:
     root = fakes.write_csv(tmp_path, 2, images_per_class=3)
     lines = (root / "index.csv").read_text().splitlines()
