@@ -9,6 +9,7 @@ from dce_tf.datasets import Splits
 from dce_tf.errors import UsageError
 from dce_tf.run_directory import RunDirectory
 from dce_tf.runs.loading import check_trainable, load_data, selection_search
+from dce_tf.runs.train import train
 from dce_tf.training.display import Display
 from tests import fakes
 
@@ -84,6 +85,13 @@ def test_more_clusters_than_classes_allow_names_the_nearest(
     config, splits = load(root, num_clusters=8, val_fraction=0.2, **settings)
     with pytest.raises(UsageError, match=f"too many.*--num_clusters={nearest}\\."):
         check_trainable(splits.train, config)
+
+
+def test_training_is_refused_before_the_network_is_built(tmp_path: Path) -> None:
+    root = fakes.write_folder(tmp_path, 6, images_per_class=3)
+    config = Config(dataset="folder", data_dir=str(root), log_dir=str(tmp_path / "log"))
+    with pytest.raises(UsageError, match="--num_clusters=8 is too many"):
+        train(config, display=Display(quiet=True))
 
 
 def test_broken_images_keep_query_and_gallery_numbered_alike(tmp_path: Path) -> None:
