@@ -19,7 +19,8 @@ class RecallAtKLoss(MetricLoss):
 
     A positive x of query q has rank r = 1 + Σ_z σ((s_qz − s_qx)/τ_rank), z over the
     other images; recall@k is Σ_x σ((k − r)/τ_k) over min(k, number of positives), the
-    most that k places hold (Patel et al., CVPR 2022, equations 3 to 5). Memory grows
+    most that k places hold (Patel et al., CVPR 2022, equations 3 to 5; their program
+    also caps the sum at k, which fewer than k + 1 positives cannot reach). Memory grows
     with the cube of the batch.
 
     With mixup, each image is also mixed with another one of its class at a random
