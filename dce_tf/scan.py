@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dce_tf import images
 from dce_tf.ahead import map_ahead
+from dce_tf.gifs import Extent, gif_extent
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "MPO")  # MPO: a JPEG of several views.
 
@@ -178,6 +179,9 @@ def _inspect(
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with Image.open(file) as image:
             facts = facts_of(image)
+        extent = Extent.of_still(*facts.size)
+        if image.format == "GIF":
+            extent = gif_extent(_content(source))
     except FileNotFoundError:
         return ImageFacts("no such file")
     except UnidentifiedImageError:
@@ -187,13 +191,16 @@ def _inspect(
     if image.format not in FORMATS:
         problem = f"{image.format} is not read; convert it to one of {_EXPECTED}"
         return ImageFacts(problem)
-    width, height = facts.size
-    if width * height > max_pixels:
+    if extent.pixels > max_pixels:
         return ImageFacts(
-            f"{width} × {height} pixels are more than --max_image_pixels={max_pixels}; "
+            f"{extent} are more than --max_image_pixels={max_pixels}; "
             "scale it down or raise the limit"
         )
     return facts
+
+
+def _content(source: str | bytes) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 def _facts(image: Image.Image) -> ImageFacts:

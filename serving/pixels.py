@@ -6,6 +6,7 @@ import io
 
 from PIL import Image
 
+from dce_tf.gifs import Extent, gif_extent
 from serving.errors import invalid
 
 # How TensorFlow tells the formats apart; PIL, which reads the header, is pickier.
@@ -19,7 +20,7 @@ _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 
 
 def check_pixels(data: bytes, most: int) -> None:
-    """Refuses an image too large to decode, by what its header says.
+    """Refuses an image too large to decode, by what its headers say.
 
     Args:
         data: An encoded image. What is in none of the formats the models read is left
@@ -36,13 +37,17 @@ def check_pixels(data: bytes, most: int) -> None:
         return
     try:
         # Not Image.open: that has a limit of its own, which warns.
-        width, height = Image.OPEN[kind][0](io.BytesIO(data), "").size
+        size = Image.OPEN[kind][0](io.BytesIO(data), "").size
     except Exception:  # Each plugin has its own errors for what is no header.
         raise invalid(f"The header of a {kind} image cannot be read.") from None
-    if width * height > most:
+    try:
+        extent = gif_extent(data) if kind == "GIF" else Extent.of_still(*size)
+    except ValueError as error:
+        raise invalid(f"An image that cannot be taken: {error}.") from None
+    if extent.pixels > most:
         raise invalid(
-            f"An image of {width} × {height} pixels; this server decodes up to "
-            f"{most:,} pixels. Scale it down."
+            f"An image of {extent}; this server decodes up to {most:,} pixels. "
+            "Scale it down."
         )
 
 

@@ -13,6 +13,7 @@ FLOORS = {
     "registry": 0,
     "config": 0,
     "files": 0,
+    "gifs": 0,
     "remote": 0,
     "profiles": 1,
     "faiss_backend": 0,

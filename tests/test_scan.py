@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from dce_tf import images, scan
+from tests.gif_files import spliced
 
 LIMIT = 10_000
 
@@ -97,6 +98,25 @@ def test_images_above_the_limit_are_not_decoded(
     monkeypatch.setattr(images, "decode", pytest.fail)
     (found,) = scan.survey([str(bomb)], max_pixels=100_000_000)
     assert "20000 × 10000 pixels are more than --max_image_pixels" in found.problem
+
+
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ([(1, 1), (101, 100)], "101 × 100 pixels in 2 frames are more than"),
+        ([(100, 50)] * 6, "100 × 50 pixels in 6 frames are more than"),
+        ([(100, 50)] * 5, ""),
+    ],
+)
+def test_all_frames_of_a_gif_count(
+    tmp_path: Path, frames: list[tuple[int, int]], says: str
+) -> None:
+    path = tmp_path / "animated.gif"
+    path.write_bytes(spliced(*frames))
+    assert problem(path).startswith(says)
+    assert bool(problem(path)) == bool(says)
+    found = scan.header_problem(path.read_bytes(), LIMIT)
+    assert found == scan.header_problem(str(path), LIMIT) == problem(path)
 
 
 def test_as_many_pixels_as_allowed_are_fine(tmp_path: Path) -> None:

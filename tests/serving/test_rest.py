@@ -10,6 +10,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.guards import Limits
 from serving.servable import Servable
+from tests.gif_files import COMMENT, spliced
 from tests.serving.conftest import (
     DIM,
     SIZE,
@@ -249,6 +250,18 @@ def test_images_of_too_many_pixels_are_refused(client: Client, kind: str) -> Non
     answer = client.predict({"instances": [b64(picture(kind, (101, 100)))]})
     assert answer.status_code == 400
     assert "100 × 101 pixels" in answer.json()["error"]
+
+
+def test_a_gif_is_refused_for_any_of_its_frames(client: Client) -> None:
+    fine, bomb = (spliced((1, 1), (100, height)) for height in (50, 101))
+    assert client.predict({"instances": [b64(fine)]}).status_code == 200
+    answer = client.predict({"instances": [b64(bomb)]})
+    assert answer.status_code == 400
+    assert "An image of 100 × 101 pixels in 2 frames;" in answer.json()["error"]
+    blocks = spliced((1, 1))[:-1] + COMMENT + b"\1\1" * 2**18
+    answer = client.predict({"instances": [b64(blocks)]})
+    assert answer.status_code == 400
+    assert "262,144 blocks" in answer.json()["error"]
 
 
 def test_a_header_that_hides_its_size_is_not_decoded(client: Client) -> None:
