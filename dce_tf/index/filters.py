@@ -20,7 +20,9 @@ COMPARISONS = {
 }
 OPERATORS = (*COMPARISONS, "$in")
 LABEL = "label"
+# A whole filter is one query of SQLite, which takes 32,766 parameters.
 MOST_VALUES = 1000  # Of one `$in`.
+MOST_CONDITIONS = 32
 
 _GRAMMAR = (
     'expected a JSON object such as {"label": "x", "price": {"$gte": 2, "$lt": 5}}, '
@@ -72,6 +74,10 @@ def parse_filter(where: Mapping[str, Any] | None) -> tuple[Condition, ...]:
             raise _refused(f"{field!r} has no operator; {_GRAMMAR}")
         for operator, operand in operators.items():
             conditions.append(_condition(field, operator, operand))
+    if len(conditions) > MOST_CONDITIONS:
+        raise _refused(
+            f"received {len(conditions)} conditions; expected at most {MOST_CONDITIONS}"
+        )
     return tuple(conditions)
 
 
@@ -158,28 +164,44 @@ def as_sql(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
     terms: list[str] = []
     parameters: list[Any] = []
     for condition in conditions:
-        comparison = COMPARISONS.get(condition.operator, "=")
-        negated = condition.operator == "$ne"
         alternatives = []
-        for value in condition.values:
-            compared = "=" if negated else comparison
-            term, values = _compare(condition.field, compared, value)
+        for kind, values in _by_kind(condition.values).items():
+            comparison = _comparison(condition.operator, len(values))
+            term, compared = _compare(condition.field, comparison, kind, values)
             alternatives.append(f"coalesce({term}, 0)")
-            parameters += values
+            parameters += compared
         term = f"({' OR '.join(alternatives) or '0'})"
-        terms.append(f"NOT {term}" if negated else term)
+        terms.append(f"NOT {term}" if condition.operator == "$ne" else term)
     return " AND ".join(terms) or "1", parameters
 
 
-def _compare(field: str, comparison: str, value: Scalar) -> tuple[str, list[Any]]:
+def _by_kind(values: Sequence[Scalar]) -> dict[type, list[Scalar]]:
+    """Returns values with their like: each is compared only with its own kind."""
+    kinds: dict[type, list[Scalar]] = {}
+    for value in values:
+        kind = type(value) if isinstance(value, bool | str) else float
+        kinds.setdefault(kind, []).append(value)
+    return kinds
+
+
+def _comparison(operator: str, num_values: int) -> str:
+    if operator == "$in":
+        # Not one OR a value: SQLite nests no more than a thousand terms.
+        return f"IN ({', '.join('?' * num_values)})"
+    return f"{COMPARISONS['$eq' if operator == '$ne' else operator]} ?"
+
+
+def _compare(
+    field: str, comparison: str, kind: type, values: list[Scalar]
+) -> tuple[str, list[Any]]:
     if field == LABEL:
-        return f"label {comparison} ?", [value]
+        return f"label {comparison}", values
     path = f'$."{field}"'
-    if isinstance(value, bool):
-        return "json_type(metadata, ?) = ?", [path, "true" if value else "false"]
-    types = "('text')" if isinstance(value, str) else "('integer', 'real')"
+    if kind is bool:
+        names = ["true" if value else "false" for value in values]
+        return f"json_type(metadata, ?) {comparison}", [path, *names]
+    types = "('text')" if kind is str else "('integer', 'real')"
     term = (
-        f"json_type(metadata, ?) IN {types} "
-        f"AND json_extract(metadata, ?) {comparison} ?"
+        f"json_type(metadata, ?) IN {types} AND json_extract(metadata, ?) {comparison}"
     )
-    return term, [path, path, value]
+    return term, [path, path, *values]

@@ -25,6 +25,7 @@ BLOCK = 4096  # Vectors read at once.
 
 APPLICATION = 0x64636574  # "dcet"
 _BUSY_SECONDS = 30.0
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _SPACE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
@@ -44,7 +45,11 @@ def explained(path: Path) -> Iterator[None]:
             ) from error
         if name.startswith("SQLITE_BUSY"):
             raise OSError(f"{path} is in use by another program: {error}.") from error
-        raise ValueError(f"{path} is damaged: {error}. {_remedy(path)}") from error
+        if name.startswith(_DAMAGED) or "no such table" in str(error):
+            raise ValueError(f"{path} is damaged: {error}. {_remedy(path)}") from error
+        raise ValueError(
+            f"{path}: SQLite refuses what was asked: {error}. What was stored is kept."
+        ) from error
 
 
 class RecordStore:

@@ -188,6 +188,24 @@ def test_filter_leaves_out_what_does_not_meet_it(
     assert sorted(ids(hits)) == list(expected)
 
 
+def test_any_filter_that_is_allowed_is_answered(local: Place) -> None:
+    local.make(PRICED)
+    opened = local.open()
+    numbers = [n + 0.5 for n in range(998)]
+    for where, expected in (
+        ({"price": {"$in": [*numbers, "1", True]}}, "bd"),
+        ({"label": {"$in": [*map(str, numbers), "x", "z"]}}, "ace"),
+        ({"price": {"$in": [True, "10"]}}, ""),
+        ({"new": {"$in": [1, "true", False]}}, "b"),
+        ({"new": {"$in": [True, False]}}, "ab"),
+        ({f"f{n}": {"$in": [*numbers, "1", True]} for n in range(32)}, ""),
+        ({f"f{n}": {"$ne": 1} for n in range(32)}, "abcde"),
+    ):
+        (hits,) = opened.search(unit(0)[None], 10, where)
+        assert sorted(ids(hits)) == list(expected)
+    opened.close()
+
+
 def test_filter_sees_every_change(collection: Collection) -> None:
     def found() -> list:
         return sorted(ids(collection.search(unit(0)[None], 9, {"label": "x"})[0]))
@@ -218,6 +236,7 @@ def test_filter_sees_every_change(collection: Collection) -> None:
         ({"price": {"$in": "abc"}}, "expected a list"),
         ({"price": {"$in": [None]}}, "has .in None"),
         ({"price": {"$in": [1] * 1001}}, "at most 1000"),
+        ({f"f{n}": 1 for n in range(33)}, "33 conditions; expected at most 32"),
         ({'a"b': 1}, "received the field"),
         ({"": 1}, "received the field"),
         ({3: 1}, "received the field"),

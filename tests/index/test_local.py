@@ -197,6 +197,24 @@ def test_records_damaged_within_are_named(local: Place, folder: Path) -> None:
         local.open().search(unit(0)[None], 3)
 
 
+def test_records_without_a_table_are_named(local: Place, folder: Path) -> None:
+    local.make(many(3))
+    connection = sqlite3.connect(folder / "records.sqlite")
+    connection.execute("DROP TABLE vectors")
+    connection.close()
+    with pytest.raises(ValueError, match=r"damaged: no such table: vectors.*anew with"):
+        local.open()
+
+
+def test_what_sqlite_refuses_is_no_damage(local: Place) -> None:
+    local.make(many(3))
+    opened = local.open()
+    opened._store._idle[0].setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 20)
+    with pytest.raises(ValueError, match=r"SQLite refuses what was asked: .* is kept"):
+        opened.search(unit(0)[None], 3, {"label": "c1"})
+    opened.close()
+
+
 def test_other_data_base_is_refused(local: Place, folder: Path) -> None:
     local.make()
     (folder / "records.sqlite").unlink()
