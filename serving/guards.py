@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hmac
+import threading
 import urllib.parse
 import zlib
+from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -19,6 +21,8 @@ from serving.errors import ServingError, error_body, invalid
 OPEN_PATHS = ("/", "/healthz", "/readyz")
 OPEN_FOLDER = "/page/"  # The page holds no secrets; what it asks for has a token.
 _GZIP = 16 + zlib.MAX_WBITS
+_UNPACKED_AT_ONCE = 2**22  # Bytes; so much memory is taken before it is counted.
+_SHARE = "dce_tf.share"  # Where the scope of a request has it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Limits:
 
     Attributes:
         body_bytes: Size of its body, unpacked; all requests under way may have sixteen
-            times as much together.
+            times as much together, packed and unpacked.
         body_seconds: Until its body is here.
         answer_seconds: From then until its answer.
     """
@@ -60,8 +64,10 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     """Reads the body of a request, and unpacks it if it is gzip.
 
     Raises:
-        ServingError: If it is too large, too slow, or not what its header says.
+        ServingError: If it is too large, too slow, or not what its header says, or if
+            there is no memory left for it.
     """
+    share: Share = request.scope[_SHARE]
     try:
         body = await asyncio.wait_for(_collect(request, limits), limits.body_seconds)
     except TimeoutError:
@@ -74,7 +80,7 @@ async def read_body(request: Request, limits: Limits) -> bytes:
         raise ServingError("CANCELLED", "The client went away.") from None
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding in ("gzip", "x-gzip"):
-        return await run_in_threadpool(unpack, body, limits.body_bytes)
+        return await run_in_threadpool(unpack, body, limits.body_bytes, share.take)
     if encoding not in ("", "identity"):
         raise ServingError(
             "INVALID_ARGUMENT",
@@ -97,12 +103,15 @@ async def _collect(request: Request, limits: Limits) -> bytes:
     return b"".join(chunks)
 
 
-def unpack(body: bytes, most: int) -> bytes:
+def unpack(
+    body: bytes, most: int, take: Callable[[int], None] = lambda _: None
+) -> bytes:
     """Unpacks gzip, of one or several members.
 
     Args:
         body: What came.
         most: Bytes it may become.
+        take: Told how many bytes more it became; what it raises ends the unpacking.
 
     Raises:
         ServingError: If it becomes more, or is none.
@@ -110,16 +119,21 @@ def unpack(body: bytes, most: int) -> bytes:
     unpacked = bytearray()
     while body:
         member = zlib.decompressobj(_GZIP)
-        try:
-            unpacked += member.decompress(body, most + 1 - len(unpacked))
-        except zlib.error:
-            raise invalid(
-                "The body is not gzip, as its Content-Encoding says."
-            ) from None
-        if len(unpacked) > most:
-            raise _too_large(most)
-        if not member.eof:
-            raise invalid("The body is gzip that was cut short.")
+        while not member.eof:
+            room = min(_UNPACKED_AT_ONCE, most + 1 - len(unpacked))
+            try:
+                chunk = member.decompress(body, room)
+            except zlib.error:
+                raise invalid(
+                    "The body is not gzip, as its Content-Encoding says."
+                ) from None
+            take(len(chunk))
+            unpacked += chunk
+            if len(unpacked) > most:
+                raise _too_large(most)
+            body = member.unconsumed_tail
+            if not (chunk or body or member.eof):
+                raise invalid("The body is gzip that was cut short.")
         body = member.unused_data
     return bytes(unpacked)
 
@@ -146,6 +160,31 @@ def check_origin(request: Request) -> None:
         )
 
 
+class Share:
+    """What one request has of the memory for all bodies; for any thread.
+
+    Args:
+        budget: Where it is taken from.
+    """
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Counts so many bytes more.
+
+        Raises:
+            ServingError: If all requests together have too many then.
+        """
+        self._taken += size
+        self._budget.add(size)
+
+    def give_back(self) -> None:
+        """Ends the count of what was taken."""
+        self._budget.subtract(self._taken)
+
+
 class BodyBudget:
     """Bounds the memory that the bodies of all requests under way take together.
 
@@ -159,27 +198,44 @@ class BodyBudget:
         self._app = app
         self._limits = limits
         self._held = 0
+        self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, and counts its body until it is answered."""
-        own = 0
+        share = Share(self)
+        received = 0
 
         async def receive_counted() -> Message:
-            nonlocal own
+            nonlocal received
             message = await receive()
-            before = own
-            own = min(before + len(message.get("body", b"")), self._limits.body_bytes)
-            self._held += own - before
+            before = received
+            size = before + len(message.get("body", b""))
+            received = min(size, self._limits.body_bytes)
+            share.take(received - before)
+            return message
+
+        try:
+            await self._app({**scope, _SHARE: share}, receive_counted, send)
+        finally:
+            share.give_back()
+
+    def add(self, size: int) -> None:
+        """Counts so many bytes.
+
+        Raises:
+            ServingError: If there are too many then; they are counted nevertheless.
+        """
+        with self._lock:
+            self._held += size
             if self._held > self._limits.held_bytes:
                 raise ServingError(
                     "UNAVAILABLE", "Too many large requests at once. Try again soon."
                 )
-            return message
 
-        try:
-            await self._app(scope, receive_counted, send)
-        finally:
-            self._held -= own
+    def subtract(self, size: int) -> None:
+        """Counts so many bytes no more."""
+        with self._lock:
+            self._held -= size
 
 
 class TokenGuard:

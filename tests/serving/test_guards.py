@@ -1,4 +1,5 @@
 import asyncio
+import concurrent.futures
 import gzip
 import json
 import time
@@ -8,7 +9,7 @@ import pytest
 
 from serving.errors import ServingError
 from serving.guards import Limits, unpack
-from tests.serving.conftest import Client, Served, b64, picture
+from tests.serving.conftest import Client, GatedServable, Served, b64, picture
 
 SMALL = Limits(body_bytes=10_000, body_seconds=0.3)
 GOOD = {"signature_name": "echo", "instances": [1.0]}
@@ -102,6 +103,46 @@ def test_a_bomb_is_not_unpacked_further_than_allowed() -> None:
     assert len(unpack(members, 1200)) == 1200
     with pytest.raises(ServingError):
         unpack(members, 1199)
+
+
+def test_unpacking_goes_on_until_all_is_there_or_somebody_stops_it() -> None:
+    content = bytes(20_000_000) + bytes(range(256)) * 100
+    taken: list[int] = []
+    assert unpack(gzip.compress(content), 10**8, taken.append) == content
+    assert sum(taken) == len(content)
+    assert len(taken) > 4
+
+    def stop(size: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        unpack(gzip.compress(content), 10**8, stop)
+    with pytest.raises(ServingError, match="cut short"):
+        unpack(gzip.compress(content)[:-1], 10**8)
+
+
+def test_what_bodies_become_is_bounded_too(serve: Callable[..., Served]) -> None:
+    served = serve(limits=Limits(body_bytes=10_000), load=GatedServable)
+    client, servable = served.client, served.servable()
+    while servable.running.acquire(blocking=False):
+        pass  # Warm-up requests.
+    servable.gate.clear()
+    packed = {
+        "content": gzip.compress(json.dumps(GOOD).encode().ljust(9000)),
+        "headers": {"Content-Encoding": "gzip"},
+    }
+    url = "/v1/models/embedder:predict"
+    waiting = [client.begin("POST", url, **packed) for _ in range(30)]
+    try:
+        asked = concurrent.futures.as_completed(waiting, timeout=10)
+        refused = [next(asked) for _ in range(13)]
+    finally:
+        servable.gate.set()
+    assert {each.result().status_code for each in refused} == {503}
+    assert "Too many large requests" in refused[0].result().json()["error"]
+    answered = [each for each in waiting if each not in refused]
+    assert [each.result(20).status_code for each in answered] == [200] * 17
+    assert client.predict(**packed).status_code == 200
 
 
 def test_bodies_of_all_requests_together_are_bounded(
