@@ -13,7 +13,7 @@ from serving.errors import ServingError, invalid
 from serving.predictor import Predictor, wait_for
 from serving.servable import DEFAULT_SIGNATURE, Servable
 from serving.signatures import to_bytes_array
-from serving.versions import Versions
+from serving.versions import Stamp, Versions, stamp_of
 
 _OUTPUT = "embedding"
 
@@ -27,7 +27,7 @@ class NeededVersions:
 
     def __init__(self, fingerprints: Iterable[str]) -> None:
         self._fingerprints = frozenset(fingerprints)
-        self._known: dict[Path, str] = {}
+        self._known: dict[Path, tuple[Stamp, str]] = {}
 
     def __call__(self, found: Mapping[int, Path]) -> set[int]:
         """Returns of each model needed its newest version among those there are."""
@@ -37,12 +37,13 @@ class NeededVersions:
         return {newest[each] for each in self._fingerprints & newest.keys()}
 
     def _fingerprint(self, path: Path) -> str:
-        if path not in self._known:
+        stamp = stamp_of(path)
+        if path not in self._known or self._known[path][0] != stamp:
             try:
-                self._known[path] = fingerprint(path)
+                self._known[path] = stamp, fingerprint(path)
             except ValueError:
                 return ""  # Loading it will say what is wrong.
-        return self._known[path]
+        return self._known[path][1]
 
 
 def servable_of(versions: Versions, wanted: str) -> Servable:

@@ -18,6 +18,8 @@ from serving.servable import MODEL_FILE, Servable
 _LOG = logging.getLogger(__name__)
 
 Find = Callable[[], Mapping[int, Path]]
+Stamp = tuple[int, int]
+"""When the newest file of a version was written, in nanoseconds; bytes of all."""
 
 
 def versions_in(folder: Path) -> Mapping[int, Path]:
@@ -31,6 +33,13 @@ def versions_in(folder: Path) -> Mapping[int, Path]:
     }
 
 
+def stamp_of(folder: Path) -> Stamp:
+    """Returns what is another when a version changed, or more of it was copied."""
+    found = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    newest = max((each.st_mtime_ns for each in found), default=0)
+    return newest, sum(each.st_size for each in found)
+
+
 @dataclasses.dataclass
 class VersionStatus:
     """How a version stands.
@@ -39,12 +48,12 @@ class VersionStatus:
         version: Its number.
         state: `LOADING`, `AVAILABLE`, `UNLOADING` or `END`.
         failure: What went wrong, or None.
-        stamp: When its file was written, in nanoseconds.
+        stamp: Of its files when it was last tried.
     """
 
     version: int
     state: str
-    stamp: int
+    stamp: Stamp
     failure: ServingError | None = None
 
 
@@ -166,7 +175,7 @@ class Versions:
                 return
 
     def _load(self, version: int, path: Path) -> None:
-        stamp = (path / MODEL_FILE).stat().st_mtime_ns
+        stamp = stamp_of(path)
         before = self._statuses.get(version)
         if before and before.failure and before.stamp == stamp:
             return

@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from dce_tf.export.fingerprint import fingerprint
+from serving.embedding import NeededVersions
 from serving.errors import ServingError
 from serving.servable import MODEL_FILE, Servable
 from serving.versions import Versions, versions_in
@@ -110,6 +112,23 @@ def test_a_broken_version_is_told_of_and_the_old_one_stays(
     assert states(versions) == {2: "END", 1: "AVAILABLE"}
     assert versions.known()[0].failure.message == "ValueError: no model"
     write(tmp_path, 2)
+    versions.poll()
+    assert states(versions) == {2: "AVAILABLE", 1: "END"}
+
+
+def test_a_version_that_was_still_being_copied_is_tried_again(
+    watch: Callable[..., Versions], tiny_versions: Path, tmp_path: Path
+) -> None:
+    versions = watch()
+    versions._load_servable = Servable
+    needed = NeededVersions([fingerprint(tiny_versions / "2")])
+    (tmp_path / "2").mkdir()
+    shutil.copy2(tiny_versions / "2" / MODEL_FILE, tmp_path / "2")
+    versions.poll()
+    assert states(versions) == {2: "END", 1: "AVAILABLE"}
+    assert needed(versions_in(tmp_path)) == set()
+    shutil.copytree(tiny_versions / "2", tmp_path / "2", dirs_exist_ok=True)
+    assert needed(versions_in(tmp_path)) == {2}
     versions.poll()
     assert states(versions) == {2: "AVAILABLE", 1: "END"}
 
