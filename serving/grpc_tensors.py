@@ -12,6 +12,8 @@ import tensorflow as tf
 from serving.errors import invalid
 from serving.signatures import Array, Arrays, Signature, TensorSpec
 
+_POINTER_BYTES = 8  # What an array has of each text.
+
 
 def read_inputs(protos: Mapping[str, Any], signature: Signature, most: int) -> Arrays:
     """Reads the inputs of a call.
@@ -22,7 +24,8 @@ def read_inputs(protos: Mapping[str, Any], signature: Signature, most: int) -> A
         most: Bytes a tensor may have.
 
     Raises:
-        ServingError: If one is missing, unknown, of another type, or damaged.
+        ServingError: If one is missing, unknown, damaged, too large, or of another
+            type.
     """
     given, taken = set(protos), set(signature.inputs)
     if given != taken:
@@ -46,9 +49,15 @@ def _read_tensor(name: str, proto: Any, spec: TensorSpec, most: int) -> Array:
         given = tf.dtypes.as_dtype(proto.dtype).name if proto.dtype else "nothing"
         raise invalid(f"Expects {name} to be {spec.dtype.name} but {given} is provided")
     sizes = [dim.size for dim in proto.tensor_shape.dim]
-    # A tensor of one value repeated is short as a message, but not as an array.
-    if min(sizes, default=0) < 0 or math.prod(sizes) * 8 > most:
+    if min(sizes, default=0) < 0:
         raise invalid(f"tensor parsing error: {name}")
+    # A tensor of one value repeated is short as a message, but not as an array.
+    each = _POINTER_BYTES if spec.dtype == tf.string else spec.dtype.size
+    if math.prod(sizes) * each > most:
+        raise invalid(
+            f"tensor parsing error: {name} has {math.prod(sizes):,} values of {each} "
+            f"bytes, and at most {most:,} bytes are taken. Send fewer at once."
+        )
     try:
         return np.asarray(tf.make_ndarray(proto))
     except (TypeError, ValueError):

@@ -113,7 +113,7 @@ def test_text_and_bytes_pass(stubs: Stubs) -> None:
 def test_calls_are_refused_as_tensorflow_serving_does(stubs: Stubs) -> None:
     codes = grpc.StatusCode
     damaged = request("echo", x=np.float32([1]))
-    damaged.inputs["x"].tensor_shape.dim[0].size = 10**12
+    damaged.inputs["x"].tensor_shape.dim[0].size = -3
     twice = request("echo", x=np.float32([1]))
     twice.output_filter.extend(["y", "y"])
     unknown = request("echo", x=np.float32([1]))
@@ -164,6 +164,22 @@ def test_calls_are_refused_as_tensorflow_serving_does(stubs: Stubs) -> None:
     assert code == codes.RESOURCE_EXHAUSTED  # gRPC's own limit of a message.
     huge = request(image_bytes=[picture("JPEG", size=(200, 200))])
     assert "200 × 200 pixels" in refusal(stubs.predictions.Predict, huge)[1]
+
+
+def test_tensors_are_taken_up_to_the_bytes_of_their_type(stubs: Stubs) -> None:
+    for signature, kind, fits in (
+        ("echo", np.float32, 25_000),
+        ("total", np.float64, 12_500),
+    ):
+        message = request(signature, x=np.ones(1, kind))  # One value, repeated.
+        size = message.inputs["x"].tensor_shape.dim[0]
+        size.size = fits
+        stubs.predictions.Predict(message, timeout=20)
+        size.size = fits + 1
+        code, words = refusal(stubs.predictions.Predict, message)
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert f"x has {fits + 1:,} values" in words
+        assert "at most 100,000 bytes" in words
 
 
 def test_classify_and_regress_are_refused(stubs: Stubs) -> None:
