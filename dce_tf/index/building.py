@@ -37,10 +37,13 @@ class Build:
     Attributes:
         rows: The number of each record, rising.
         structure: Their vectors, in the same order.
+        map: The map as JSON; None if there is none. Kept, as the file goes when another
+            process builds anew.
     """
 
     rows: Rows
     structure: Structure
+    map: str | None = None
 
     @classmethod
     def read(cls, folder: Path, manifest: Manifest) -> Build:
@@ -48,7 +51,11 @@ class Build:
         rows = np.load(folder / f"rows-{manifest.build}.npy")
         vectors = _mapped(folder / f"vectors-{manifest.build}.npy", len(rows))
         path = folder / f"search-{manifest.build}.faiss"
-        return cls(rows, Structure.read(vectors, manifest.built_as, path))
+        structure = Structure.read(vectors, manifest.built_as, path)
+        if manifest.map is None:
+            return cls(rows, structure)
+        drawn = (folder / f"map-{manifest.build}.json").read_text(encoding="utf-8")
+        return cls(rows, structure, drawn)
 
     @classmethod
     def empty(cls, dim: int) -> Build:
@@ -86,9 +93,10 @@ def build_files(
     names = [f"vectors-{number}.npy", f"rows-{number}.npy"]
     if structure.write(folder / f"search-{number}.faiss"):
         names.append(f"search-{number}.faiss")
+    drawn = None
     if manifest.map is not None:
-        drawn = _draw_map(MapPlan(**manifest.map), store, rows, vectors)
-        write_text(folder / f"map-{number}.json", json.dumps(drawn))
+        drawn = json.dumps(_draw_map(MapPlan(**manifest.map), store, rows, vectors))
+        write_text(folder / f"map-{number}.json", drawn)
         names.append(f"map-{number}.json")
     for name in names:
         with (folder / name).open("rb") as file:
@@ -101,7 +109,7 @@ def build_files(
         highest_row=int(rows[-1]) if len(rows) else 0,
         files={name: describe_file(folder / name) for name in names},
     )
-    return done, Build(rows, structure)
+    return done, Build(rows, structure, drawn)
 
 
 def _write_vectors(path: Path, store: RecordStore, dim: int) -> Rows:

@@ -233,11 +233,8 @@ class LocalCollection:
 
     def map(self) -> dict[str, Any] | None:
         """Returns the gallery in two dimensions; see `Collection`."""
-        manifest = self._manifest
-        if manifest.map is None:
-            return None
-        path = self._folder / f"map-{manifest.build}.json"
-        drawn: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        text = self._state.build.map
+        drawn: dict[str, Any] | None = None if text is None else json.loads(text)
         return drawn
 
     def close(self) -> None:

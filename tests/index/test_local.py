@@ -382,6 +382,19 @@ def test_map_places_and_colours_a_sample(local: Place, method: str) -> None:
     opened.close()
 
 
+def test_map_stays_while_another_process_builds(local: Place) -> None:
+    local.make(many(5), map_plan=MapPlan())
+    reader, writer = local.open(read_only=True), local.open()
+    before = reader.map()
+    writer.delete([0])
+    writer.rebuild()
+    assert len(writer.map()["points"]) == 4
+    assert reader.map() == before
+    assert len(before["points"]) == 5
+    for opened in (reader, writer):
+        opened.close()
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_map_of_few_records_is_drawn(local: Place, count: int, method: str) -> None:
