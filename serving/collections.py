@@ -166,7 +166,9 @@ class CollectionRoutes:
     async def _upsert(
         self, collection: Collection, entries: Sequence[Entry]
     ) -> dict[str, int]:
-        images = {n: each.image for n, each in enumerate(entries) if each.image}
+        images = {
+            n: each.image for n, each in enumerate(entries) if each.image is not None
+        }
         vectors = {n: each.vector for n, each in enumerate(entries)}
         if images:
             names = [f"records[{n}]: 'image'" for n in images]

@@ -213,6 +213,7 @@ BAD_QUERIES: list[tuple[Any, str]] = [
     ({"id": 2**70}, "An id is"),
     ({"image": "x"}, "'image' is \"x\", expected"),
     ({"image": {"b64": "!"}}, "Unable to base64 decode"),
+    ({"image": b64(b"")}, "'image': Input is empty."),
     ({"image": b64(b"no image")}, "'image': Unknown image file format."),
     ({"image": b64(picture(size=(200, 200)))}, "200 × 200 pixels"),
     ({"vector": vector(1), "filter": 1}, "'filter' is 1, expected an object."),
@@ -239,6 +240,7 @@ BAD_RECORDS: list[tuple[Any, str]] = [
     ({"id": 1, "vector": vector(1), "metadata": {"label": 1}}, "label"),
     ({"id": 1, "vector": vector(1), "extra": 5}, 'records[0] has the key "extra"'),
     ({"id": 1, "vector": [1.0]}, "vector"),
+    ({"id": 1, "image": b64(b"")}, "records[0]: 'image': Input is empty."),
     ({"id": 1, "image": b64(b"no image")}, "records[0]: 'image': Unknown image"),
 ]
 
