@@ -149,7 +149,8 @@ def _engine(settings: Mapping[str, Any], config: Config) -> Engine:
         from dce_tf.runs import on_ray
     except ImportError as error:
         raise UsageError(
-            f"--engine=ray needs Ray ({error}). Run `pip install 'dce-tf[scale]'`."
+            f"--engine=ray needs Ray ({error}). In the checkout: "
+            "`pip install '.[scale]'`."
         ) from error
     # They are the actors'.
     tf.config.set_visible_devices([], "GPU")

@@ -119,7 +119,8 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Serves until SIGTERM or Ctrl-C."""
     if _MISSING is not None:
         raise UsageError(
-            f"`serve` needs the package {_MISSING}: pip install 'dce-tf[serve]'."
+            f"`serve` needs the package {_MISSING}. In the checkout: "
+            "`pip install '.[serve]'`."
         )
     if not re.fullmatch("[^/:]+", settings["model_name"]):
         raise UsageError(

@@ -106,4 +106,4 @@ def test_a_missing_package_is_told_with_its_remedy(
     finally:
         monkeypatch.undo()
         importlib.reload(serve)
-    assert "pip install 'dce-tf[serve]'" in capsys.readouterr().err
+    assert "In the checkout: `pip install '.[serve]'`" in capsys.readouterr().err

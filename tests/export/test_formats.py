@@ -204,7 +204,9 @@ def test_missing_library_is_named_with_its_remedy(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UsageError, match=rf"needs {module}: pip install .*\[formats\]"):
+    with pytest.raises(
+        UsageError, match=rf"needs {module}: pip install .*'\.\[formats\]'"
+    ):
         EXPORT_FORMATS.build(name)
 
 

@@ -209,7 +209,7 @@ def test_flags_of_ray_are_checked(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.delitem(sys.modules, "dce_tf.runs.on_ray")
     monkeypatch.delattr("dce_tf.runs.on_ray")
     assert cli.main([*words, "--engine=ray"]) == 2
-    assert "pip install 'dce-tf[scale]'" in capsys.readouterr().err
+    assert "In the checkout: `pip install '.[scale]'`" in capsys.readouterr().err
 
 
 def test_cluster_that_does_not_answer_is_told(

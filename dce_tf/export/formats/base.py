@@ -77,6 +77,6 @@ def load_library(name: str, *packages: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise UsageError(
-            f"This --format needs {name}: pip install {' '.join(packages)}, or all "
-            "formats with pip install 'dce-tf[formats]'."
+            f"This --format needs {name}: pip install {' '.join(packages)}, or for all "
+            "formats, in the checkout: pip install '.[formats]'."
         ) from error
