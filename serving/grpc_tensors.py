@@ -51,17 +51,30 @@ def _read_tensor(name: str, proto: Any, spec: TensorSpec, most: int) -> Array:
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if min(sizes, default=0) < 0:
         raise invalid(f"tensor parsing error: {name}")
-    # A tensor of one value repeated is short as a message, but not as an array.
-    each = _POINTER_BYTES if spec.dtype == tf.string else spec.dtype.size
-    if math.prod(sizes) * each > most:
+    num_bytes = _num_bytes(proto, math.prod(sizes), spec)
+    if num_bytes > most:
         raise invalid(
-            f"tensor parsing error: {name} has {math.prod(sizes):,} values of {each} "
-            f"bytes, and at most {most:,} bytes are taken. Send fewer at once."
+            f"tensor parsing error: {name} has {math.prod(sizes):,} values of "
+            f"{num_bytes:,} bytes, and at most {most:,} bytes are taken. Send fewer at "
+            "once."
         )
     try:
         return np.asarray(tf.make_ndarray(proto))
     except (TypeError, ValueError):
         raise invalid(f"tensor parsing error: {name}") from None
+
+
+def _num_bytes(proto: Any, num_values: int, spec: TensorSpec) -> int:
+    """Returns how long a tensor is in memory.
+
+    As a message it may be shorter: its last value stands for all that are not there.
+    """
+    if spec.dtype != tf.string:
+        return num_values * int(spec.dtype.size)
+    lengths = [len(text) for text in proto.string_val]
+    missing = max(0, num_values - len(lengths))
+    repeated = missing * lengths[-1] if lengths else 0
+    return num_values * _POINTER_BYTES + sum(lengths) + repeated
 
 
 def wanted_outputs(names: Sequence[str], signature: Signature) -> list[str]:

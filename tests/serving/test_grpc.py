@@ -182,6 +182,19 @@ def test_tensors_are_taken_up_to_the_bytes_of_their_type(stubs: Stubs) -> None:
         assert "at most 100,000 bytes" in words
 
 
+def test_a_text_that_is_repeated_counts_each_time(stubs: Stubs) -> None:
+    message = request(image_bytes=["short", "x" * 30_000])
+    size = message.inputs["image_bytes"].tensor_shape.dim[0]
+    for values, says in (
+        (4, "Unknown image file format"),
+        (5, "has 5 values of 120,0"),
+    ):
+        size.size = values
+        code, words = refusal(stubs.predictions.Predict, message)
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert says in words
+
+
 def test_classify_and_regress_are_refused(stubs: Stubs) -> None:
     for call, message, kind in (
         (
