@@ -51,7 +51,8 @@ def test_checkpoint_of_a_run_with_ema_is_its_average(
     run.prepare(config)
     trainer = build_trainer(config, 5, tf.distribute.get_strategy())
     checkpoints = Checkpoints(run.checkpoints)
-    checkpoints.save_best(trainer.model)
+    checkpoints.save_best(trainer.model, epoch=0)
+    checkpoints.settle_best(0)
     for variable in trainer.model.variables:
         variable.assign(keras.random.uniform(variable.shape, seed=1))
     for average in trainer.average.variables:
