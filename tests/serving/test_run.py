@@ -14,7 +14,7 @@ from serving.versions import Versions
 from tests.serving.conftest import DIM, Live, Served, publish
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = ("export", "index", "errors", "files", "registry")
+ALLOWED = ("export", "index", "errors", "files", "gifs", "registry")
 
 
 def test_versions_are_found_in_runs_folders_and_alone(
