@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 from PIL import Image
 
+# What PIL raises on damaged files; its plugins have no error in common.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 _ORIENTATION = 0x0112  # Tag of TIFF 6.0 and EXIF 2.32.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dce_tf.upright import upright
+from dce_tf.upright import UNREADABLE, upright
 
 SIDE = 256  # Pixels of the longer side.
 MOST_PIXELS = 100_000_000  # Of an image that is opened at all.
@@ -30,7 +30,7 @@ def make_thumbnail(image: Path | bytes) -> bytes | None:
                 return None
             opened.draft("RGB", (SIDE, SIDE))  # Decodes a JPEG at the size it needs.
             picture = upright(opened).convert("RGB")
-    except Exception:  # PIL raises errors of any kind on damaged files.
+    except UNREADABLE:
         return None
     picture.thumbnail((SIDE, SIDE))
     encoded = io.BytesIO()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
-from dce_tf.upright import upright
+from dce_tf.upright import UNREADABLE, upright
 
 Picture = npt.NDArray[np.uint8]
 
@@ -27,8 +27,7 @@ def read_thumbnail(path: str | BinaryIO, size: int) -> Picture:
     try:
         with Image.open(path) as image:
             picture = ImageOps.fit(upright(image).convert("RGB"), (size, size))
-    # PIL raises errors of any kind on damaged files, and a run is worth more.
-    except Exception:
+    except UNREADABLE:
         picture = Image.new("RGB", (size, size), (190, 190, 190))
         draw = ImageDraw.Draw(picture)
         draw.line((0, 0, size, size), (90, 90, 90), 2)
