@@ -226,7 +226,8 @@ def _quietly() -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    text = str(error) or type(error).__name__
+    # absl begins some of its own with a second "ERROR".
+    text = str(error).removeprefix("ERROR:: ") or type(error).__name__
     if isinstance(error, ValueError | OSError | flags.Error):
         return " ".join(text.split())
     return f"{text.splitlines()[0]} ({type(error).__name__}; --verbose shows where)"

@@ -74,7 +74,7 @@ def test_help_of_train_names_defaults_and_reference_aliases(
         (["train", "now"], "Unexpected word 'now'"),
         (["--backend=faiss-gpu"], "--backend=faiss-gpu: the FAISS installed"),
         (["export"], "Expected one run directory"),
-        (["--flagfile=no/such.flags"], "no/such.flags"),
+        (["--flagfile=no/such.flags"], "Error: Unable to open flagfile: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
