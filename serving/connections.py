@@ -12,6 +12,7 @@ from serving.errors import error_body
 _Base: Any = AutoHTTPProtocol
 _HEADER_SECONDS = 10.0
 _HEADER_BYTES = 64 * 1024
+_LINGER_SECONDS = 10.0
 _REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
@@ -20,9 +21,15 @@ _REASONS = {
 
 
 class PatientProtocol(_Base):
-    """uvicorn's protocol, which itself waits for ever for the rest of a header."""
+    """uvicorn's protocol, which itself waits for ever for the rest of a header.
+
+    Where it answers before all of a request is here, it closes only when the client
+    has, and drops what still comes: a connection closed on unread bytes is reset, and
+    the client loses the answer (RFC 9112, section 9.6).
+    """
 
     header_seconds = _HEADER_SECONDS
+    linger_seconds = _LINGER_SECONDS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -31,11 +38,13 @@ class PatientProtocol(_Base):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Starts to wait for a request."""
-        super().connection_made(transport)
+        super().connection_made(_Transport(transport, self))
         self._wait_for_header()
 
     def data_received(self, data: bytes) -> None:
         """Takes what came, and waits on if it is no whole header yet."""
+        if self.transport.is_lingering:
+            return
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
@@ -49,7 +58,13 @@ class PatientProtocol(_Base):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops waiting."""
         self._stop_waiting()
+        self.transport.close()
         super().connection_lost(exc)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether more of the request that was answered may come."""
+        return self.cycle is not None and self.cycle.more_body
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no HTTP."""
@@ -78,4 +93,44 @@ class PatientProtocol(_Base):
             "connection: close\r\n\r\n".encode()
             + body
         )
-        self.transport.close()
+        self.transport.linger()
+
+
+class _Transport:
+    """What uvicorn writes to and closes; it lets a client read before it closes."""
+
+    def __init__(self, inner: asyncio.Transport, protocol: PatientProtocol) -> None:
+        self._inner = inner
+        self._protocol = protocol
+        self._end: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @property
+    def is_lingering(self) -> bool:
+        """Whether what comes is dropped."""
+        return self._end is not None
+
+    def is_closing(self) -> bool:
+        """Returns whether nothing more is to be written."""
+        return self.is_lingering or self._inner.is_closing()
+
+    def linger(self) -> None:
+        """Closes when the client has, or has had its time."""
+        if self.is_closing():
+            return
+        protocol = self._protocol
+        self._end = protocol.loop.call_later(protocol.linger_seconds, self.close)
+        if self._inner.can_write_eof():
+            self._inner.write_eof()
+        self._inner.resume_reading()
+
+    def close(self) -> None:
+        """Closes, unless the client is still speaking; a second time at once."""
+        if self._protocol.is_unread and not self.is_closing():
+            self.linger()
+            return
+        if self._end is not None:
+            self._end.cancel()
+        self._inner.close()

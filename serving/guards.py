@@ -54,7 +54,7 @@ def error_response(error: ServingError) -> Response:
     if error.http == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.http in (401, 408, 413):
-        headers["Connection"] = "close"  # What else comes of the body is not read.
+        headers["Connection"] = "close"  # What else comes of the body is dropped.
     return Response(
         error_body(error.message), error.http, headers, media_type="application/json"
     )
@@ -94,12 +94,9 @@ async def _collect(request: Request, limits: Limits) -> bytes:
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= limits.body_bytes:
-            chunks.append(chunk)
-        elif size > 2 * limits.body_bytes:
-            break  # Until here it is read to its end: many clients only then listen.
-    if size > limits.body_bytes:
-        raise _too_large(limits.body_bytes)
+        if size > limits.body_bytes:
+            raise _too_large(limits.body_bytes)
+        chunks.append(chunk)
     return b"".join(chunks)
 
 

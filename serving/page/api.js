@@ -51,7 +51,7 @@ export async function request(path, { body, signal } = {}) {
 }
 
 export async function getJson(path, options) {
-  return parse(await (await request(path, options)).text());
+  return parse(await arrival((await request(path, options)).text()));
 }
 
 export async function postJson(path, value, options) {
@@ -64,13 +64,15 @@ async function send(path, body, signal, token) {
   if (token) headers.Authorization = `Bearer ${token}`;
   const method = body === undefined ? "GET" : "POST";
   const signals = [AbortSignal.timeout(PATIENCE), ...(signal ? [signal] : [])];
+  return arrival(
+    fetch(addressOf(path), { method, body, headers, signal: AbortSignal.any(signals) }),
+  );
+}
+
+// What the network brings; that it brings nothing is a problem.
+async function arrival(promise) {
   try {
-    return await fetch(addressOf(path), {
-      method,
-      body,
-      headers,
-      signal: AbortSignal.any(signals),
-    });
+    return await promise;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, error.message);
@@ -87,7 +89,7 @@ async function hasNewToken(refused) {
 }
 
 async function problemOf(response) {
-  const text = await response.text();
+  const text = await arrival(response.text());
   let message = text.slice(0, 300);
   try {
     message = JSON.parse(text).error ?? message;

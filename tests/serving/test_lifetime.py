@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from serving.connections import PatientProtocol
+from serving.guards import Limits
 from tests.serving.conftest import GatedServable, Live, Served, b64, picture
 
 BODY = json.dumps({"signature_name": "echo", "instances": [1.0]}).encode()
@@ -138,6 +139,64 @@ def test_a_header_without_end_is_refused(
     raw = running.say(b"GET / HTTP/1.1\r\n" + line * 80)
     assert int(raw.split()[1]) in (400, 431)
     assert answered(running.say(REQUEST, BODY))[0] == 200
+
+
+LARGE = 4_000_000  # Bytes; more than lies on the way, so that someone must read them.
+
+
+def large(path: bytes = b"/v1/models/embedder:predict") -> bytes:
+    start = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    return start % (path, LARGE) + b" " * LARGE
+
+
+@pytest.mark.parametrize("refused", [413, 401, 400])
+def test_who_sends_all_before_listening_hears_why_it_was_refused(
+    refused: int, serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    token = "secret" if refused == 401 else None
+    running = live(serve(limits=Limits(body_bytes=10_000), token=token))
+    request = b"NONSENSE\r\n\r\n" + b" " * LARGE if refused == 400 else large()
+    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+        spoken.sendall(request)
+        time.sleep(0.2)  # What is reset arrives, and takes with it what was here.
+        received = b""
+        while chunk := spoken.recv(65536):
+            received += chunk
+    status, answer = answered(received)
+    assert status == refused
+    assert answer["error"]
+
+
+def test_who_never_stops_speaking_is_cut_off(
+    serve: Callable[..., Served],
+    live: Callable[..., Live],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "linger_seconds", 0.3)
+    running = live(serve(limits=Limits(body_bytes=10_000)))
+    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+
+        def go_on() -> None:
+            for _ in range(1000):
+                spoken.sendall(b" ")
+                time.sleep(0.01)
+
+        spoken.sendall(large()[:20_000])
+        assert spoken.recv(65536).startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(ConnectionError):
+            go_on()
+
+
+def test_the_end_does_not_wait_for_who_was_refused(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    running = live(serve(limits=Limits(body_bytes=10_000)), drain_seconds=60)
+    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+        spoken.sendall(large()[:20_000])
+        assert spoken.recv(65536).startswith(b"HTTP/1.1 413 ")
+        running.end()
+        running.thread.join(5)
+        assert not running.thread.is_alive()
 
 
 def test_a_client_that_leaves_in_the_middle_does_no_harm(

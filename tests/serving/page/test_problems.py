@@ -94,6 +94,22 @@ def test_a_server_that_is_away_is_told(visit: Callable[..., Visit]) -> None:
     seen.complaints.clear()
 
 
+@pytest.mark.parametrize("data", [photo("lime", 1), photo("lime")[:300]])
+def test_an_answer_that_is_cut_short_is_told(
+    visit: Callable[..., Visit], data: bytes
+) -> None:
+    seen = visit()
+    page = seen.open()
+    expect(page.locator("#hits img")).to_have_count(15)
+    page.evaluate(
+        "() => { Response.prototype.text = async () => { throw TypeError('cut'); } }"
+    )
+    pick(page, data)
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
+    assert all("status of 400" in text for text in seen.complaints)
+    seen.complaints.clear()
+
+
 def test_an_address_that_cannot_be_read_is_told(visit: Callable[..., Visit]) -> None:
     page = visit().open(k="many", filter="[1]", collection="gone")
     alert = page.get_by_role("alert")
