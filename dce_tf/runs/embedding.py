@@ -140,7 +140,7 @@ def embed(job: Job, display: Display, engine: Engine = embed_here) -> Outcome:
     _remove_longer(job)
     _check_bad(job, outcome)
     started, done = time.perf_counter(), outcome.kept
-    with display.task("embedding", outcome.images) as update:
+    with display.task("embedding", outcome.images, done) as update:
 
         def told(count: int) -> None:
             nonlocal done

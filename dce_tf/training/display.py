@@ -38,18 +38,19 @@ class Display:
         self.console.print(text, markup=False)
 
     @contextlib.contextmanager
-    def task(self, name: str, total: int) -> Iterator[Update]:
+    def task(self, name: str, total: int, done: int = 0) -> Iterator[Update]:
         """Shows a task while it runs.
 
         Args:
             name: What it is.
             total: How many units it has.
+            done: How many of them are done already.
 
         Yields:
             A function to be called with the units done so far and a note.
         """
         if not self.console.is_terminal:
-            yield _plain_lines(self.note, name, total)
+            yield _plain_lines(self.note, name, total, done)
             return
         columns = (
             TextColumn("{task.description}"),
@@ -59,7 +60,7 @@ class Display:
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(name, total=total, note="")
+            task = progress.add_task(name, total=total, completed=done, note="")
 
             def update(done: int, note: str) -> None:
                 progress.update(task, completed=done, note=note)
@@ -67,7 +68,9 @@ class Display:
             yield update
 
 
-def _plain_lines(note: Callable[[str], None], name: str, total: int) -> Update:
+def _plain_lines(
+    note: Callable[[str], None], name: str, total: int, begun: int
+) -> Update:
     started = last = time.monotonic()
 
     def update(done: int, text: str) -> None:
@@ -75,7 +78,7 @@ def _plain_lines(note: Callable[[str], None], name: str, total: int) -> Update:
         now = time.monotonic()
         if now - last >= LINE_SECONDS and done < total:
             last = now
-            left = (now - started) * (total - done) / max(done, 1)
+            left = (now - started) * (total - done) / max(done - begun, 1)
             note(f"{name}  {done}/{total}  {text}  {format_seconds(left)} left")
 
     return update
@@ -115,7 +118,7 @@ class ProgressBar(keras.callbacks.Callback):
         """Moves the bar."""
         logs = logs or {}
         if self._update is None:
-            task = self._display.task(self._name, logs["steps"])
+            task = self._display.task(self._name, logs["steps"], batch + 1)
             self._update = self._open.enter_context(task)
         rate = f"{logs['images_per_second']:.0f} images/s"
         self._update(batch + 1, f"loss {logs['loss']:.4f}  {rate}")
