@@ -62,4 +62,4 @@ def test_what_nobody_waits_for_is_not_begun() -> None:
     results = map_ahead(work, range(100), num_threads=1, ahead=50)
     next(results)
     results.close()
-    assert len(done) < 10
+    assert len(done) < 40

@@ -219,7 +219,7 @@ def test_a_large_cache_is_mapped_not_read(tmp_path: Path) -> None:
     queue = context.Queue()
     process = context.Process(target=_memory_of_reading, args=(str(tmp_path), queue))
     process.start()
-    shape, kilobytes = queue.get(timeout=60)
+    shape, kilobytes = queue.get(timeout=180)
     process.join()
     assert shape == (8, 8, 3)
     assert kilobytes < 200_000

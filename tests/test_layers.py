@@ -11,6 +11,7 @@ FEATURES = RNG.normal(size=(5, 12)).astype(np.float32)
 
 @pytest.fixture
 def layer() -> DivideConquerEmbedding:
+    keras.utils.set_random_seed(0)
     layer = DivideConquerEmbedding(8, num_learners=4)
     layer.build((None, 12))
     return layer
@@ -123,6 +124,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def masked() -> DivideConquerEmbedding:
+    keras.utils.set_random_seed(0)
     layer = DivideConquerEmbedding(6, num_learners=4, parts="masks")
     layer.build((None, 12))
     return layer

@@ -111,7 +111,7 @@ def test_lock_keeps_another_process_out(config: Config) -> None:
     with run.locked():
         other = context.Process(target=_try_lock, args=(run.path, result))
         other.start()
-        assert "in use by another process" in result.get(timeout=60)
+        assert "in use by another process" in result.get(timeout=180)
         other.join()
     with run.locked():
         pass

@@ -38,4 +38,4 @@ def test_pipeline_is_rebuilt(capsys: pytest.CaptureFixture[str]) -> None:
     build = division.rebuild(labels, labels % 2, 2)
     build()
     division.print_growth(build, 3)
-    assert re.match(r"3 more .* left \+\d+ MB, \+0 handles", capsys.readouterr().out)
+    assert re.match(r"3 more .* left [+-]\d+ MB, \+0 handles", capsys.readouterr().out)

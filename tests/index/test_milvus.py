@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dce_tf.errors import UsageError
@@ -41,6 +41,7 @@ def test_address_comes_back() -> None:
         assert str(Address.parse(where)) == where
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.text(st.characters(codec="utf-8"), min_size=1) | st.integers())
 def test_id_is_coded_in_plain_letters(record_id: str | int) -> None:
     coded = encode_id(record_id)

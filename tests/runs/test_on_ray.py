@@ -50,7 +50,13 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
     # Sockets cannot have names as long as pytest's folders.
-    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RAY_TMPDIR", folder)  # In ray/ lies where the cluster is.
+        folder = str(Path(folder, "ray"))
+        Path(folder).mkdir()
         node = {
             "num_cpus": 1,
             "object_store_memory": 80 << 20,
@@ -58,6 +64,7 @@ def cluster() -> Iterator[Nodes]:
             "temp_dir": folder,
         }
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
+        quick["memory_monitor_refresh_ms"] = 0  # What else runs here is not Ray's.
         head = node | {"_system_config": quick}
         found = Nodes(initialize_head=True, head_node_args=head)
         found.node = node
@@ -89,13 +96,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
 
 
 class SlowEmbedder(PartEmbedder):
-    """Takes its time, and leaves a file that says on which node."""
+    """Leaves a file that says on which node it is, and waits for another's."""
 
     folder = ""
 
     def __call__(self, batch: dict) -> dict:
-        time.sleep(0.2)
         Path(self.folder, ray.get_runtime_context().get_node_id()).touch()
+        marks, deadline = Path(self.folder), time.monotonic() + 120
+        while len(list(marks.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
         return super().__call__(batch)
 
 
@@ -264,7 +274,7 @@ def test_training_goes_on_when_a_node_is_lost_and_ends_as_on_one_machine(
     assert process.wait(timeout=300) == 0, output.read_text()
     told = output.read_text()
     assert "Going on after epoch" in told
-    assert told.count("Started training worker group of size 2") == 2
+    assert told.count("Started training worker group of size 2") >= 2
     one = dataclasses.replace(settings, features_dir=None, exp="one")
     train(one)
     assert_same_runs(run, RunDirectory.of(one))

@@ -87,7 +87,7 @@ def test_two_processes_end_as_one_though_one_was_killed(
         time.sleep(0.05)
     processes[1].kill()
     processes[1].wait()
-    assert processes[0].wait(timeout=120) == 1
+    assert processes[0].wait(timeout=300) == 1
     told = (tmp_path / "worker-0.txt").read_text()
     assert "Worker 0 of 2 has lost another one" in told
     assert run.report() is None

@@ -15,10 +15,10 @@ def test_load_counts_what_is_answered(
     served = serve()
     body = json.dumps({"instances": [b64(picture())]}).encode()
     request = benchmark.request_for(benchmark.PREDICT, body)
-    outcome = benchmark.load(live(served).port, request, clients=2, seconds=0.3)
+    outcome = benchmark.load(live(served).port, request, clients=2, seconds=1.0)
     count = len(outcome["latencies"])
     assert count > 2
-    assert 0.3 <= outcome["elapsed"] < 10
+    assert 1.0 <= outcome["elapsed"] < 20
     assert 0 < outcome["cpu"] <= outcome["elapsed"] * (os.cpu_count() or 1) + 0.1
     page = served.metrics.page().decode()
     line = ':tensorflow:serving:request_count{model_name="embedder",status="OK"} '

@@ -287,13 +287,13 @@ def test_a_request_of_many_images_is_cut_into_batches(
 
 
 def test_an_answer_that_takes_too_long_is_a_504(serve: Callable[..., Served]) -> None:
-    served = serve(load=GatedServable, limits=Limits(answer_seconds=0.2))
+    served = serve(load=GatedServable, limits=Limits(answer_seconds=1))
     gate = served.servable().gate
     gate.clear()
     answer = served.client.predict({"instances": [b64(IMAGES[0])]})
     gate.set()
     assert answer.status_code == 504
-    assert answer.json() == {"error": "There was no answer within 0.2 seconds."}
+    assert answer.json() == {"error": "There was no answer within 1 seconds."}
     assert served.client.predict({"instances": [b64(IMAGES[0])]}).status_code == 200
 
 
@@ -310,7 +310,7 @@ def test_nothing_is_worked_out_for_a_request_that_has_failed(
     calls = 0
     while servable.running.acquire(blocking=False):
         calls += 1
-    assert calls < 100
+    assert calls < 200
 
 
 def test_requests_beyond_the_queue_are_refused_at_once(

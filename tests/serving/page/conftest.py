@@ -33,6 +33,7 @@ COLOURS = {"cherry": (200, 30, 40), "lime": (60, 190, 40), "plum": (90, 40, 160)
 EACH = 12
 BODY_BYTES = 100_000
 LARGE = 2**60 + 1  # JavaScript's numbers would round it.
+expect.set_options(timeout=20_000)  # Milliseconds; the machine may be busy.
 
 
 def photo(
@@ -147,7 +148,7 @@ class Visit:
     def __init__(self, browser: Browser, site: Site, **options: Any) -> None:
         options = {"viewport": {"width": 1200, "height": 800}, **options}
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(30_000)
         self.page = self.context.new_page()
         self.site = site
         self.requests: list[str] = []

@@ -8,7 +8,10 @@ from playwright.sync_api import Page, expect
 
 from tests.serving.page.conftest import Visit, is_loaded, said
 
-INKED = """() => new Promise((resolve) => requestAnimationFrame(async () => {
+INKED = """async () => {
+  // The map has its size after the frame that shows the tab, and is drawn in the next.
+  for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+  await new Promise((resolve) => setTimeout(resolve));
   // Chromium complains of reading the page's own canvas often.
   const bitmap = await createImageBitmap(document.getElementById("canvas"));
   const { width, height } = bitmap;
@@ -21,8 +24,8 @@ INKED = """() => new Promise((resolve) => requestAnimationFrame(async () => {
       places.push([place % width, Math.floor(place / width)]);
     }
   }
-  resolve(places);
-}))"""
+  return places;
+}"""
 
 
 def inked(page: Page) -> list[list[int]]:
