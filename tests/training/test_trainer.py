@@ -144,12 +144,23 @@ def test_loss_of_each_learner_is_told_apart() -> None:
     assert "learner_losses" not in logs[-1]
 
 
-def test_two_devices_give_the_weights_of_one(two_devices) -> None:
-    one, two = make_trainer(), make_trainer(two_devices)
+# How far weights may lie apart that were computed in another order. Adam takes steps of
+# one length where a gradient is little but rounding, too: on some processors 3e-4, of
+# 0.2 that the weights have moved.
+another_order = pytest.mark.parametrize(
+    ("optimizer", "atol"), [("sgd", 5e-5), ("adam", 3e-3)]
+)
+
+
+@another_order
+def test_two_devices_give_the_weights_of_one(
+    two_devices, optimizer: str, atol: float
+) -> None:
+    one, two = (make_trainer(s, optimizer=optimizer) for s in (None, two_devices))
     logs = fit(one, steps=5), fit(two, steps=5)
     assert one.step == two.step == 20
     for a, b in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
     assert logs[0][-1]["loss"] == pytest.approx(logs[1][-1]["loss"], rel=1e-3)
 
 
@@ -244,14 +255,17 @@ def test_loss_that_is_not_finite_stops_with_the_step() -> None:
         fit(trainer)
 
 
-def test_jit_gives_the_same_result() -> None:
-    plain, compiled = make_trainer(), make_trainer(jit=True)
+@another_order
+def test_jit_gives_the_same_result(optimizer: str, atol: float) -> None:
+    plain, compiled = (
+        make_trainer(optimizer=optimizer, jit=jit) for jit in (False, True)
+    )
     for trainer in (plain, compiled):
         fit(trainer)
     for a, b in zip(
         plain.model.get_weights(), compiled.model.get_weights(), strict=True
     ):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
 def weights(trainer: Trainer) -> list[np.ndarray]:
@@ -402,13 +416,13 @@ def test_first_step_of_a_warm_up_is_its_share() -> None:
 
 
 def test_average_follows_on_two_devices_as_on_one(two_devices) -> None:
-    one, two = make_trainer(ema=0.9), make_trainer(two_devices, ema=0.9)
+    one, two = (make_trainer(s, optimizer="sgd", ema=0.9) for s in (None, two_devices))
     for trainer in (one, two):
         fit(trainer)
     for a, b, weight in zip(
         one.average.variables, two.average.variables, one.variables, strict=True
     ):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+        np.testing.assert_allclose(a, b, rtol=0, atol=5e-5)
         assert np.any(a.numpy() != weight.numpy())
 
 
