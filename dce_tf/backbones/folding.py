@@ -136,15 +136,17 @@ def _convolve(maps: Any, layer: Any, norm: Any, as_product: bool) -> Any:
         rows = tf.matmul(tf.reshape(maps, (-1, maps.shape[-1])), kernel[0, 0])
         rows = tf.nn.bias_add(rows, shift)
         return tf.reshape(rows, (*tf.unstack(tf.shape(maps)[:3]), width))
-    convolve = ops.depthwise_conv if depthwise else ops.conv
-    convolved = convolve(
-        maps,
-        kernel,
-        strides=strides,
-        padding=layer.padding,
-        data_format="channels_last",
-        dilation_rate=layer.dilation_rate,
-    )
+    if depthwise:
+        convolved = ops.depthwise_conv(
+            maps,
+            kernel,
+            strides=strides,
+            padding=layer.padding,
+            data_format="channels_last",
+            dilation_rate=layer.dilation_rate,
+        )
+    else:
+        convolved = layer.convolution_op(maps, kernel)
     return tf.nn.bias_add(convolved, shift)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ class Embedder:
         missing = tf.cast(shape[0] == 0, tf.int32)
         filler = tf.zeros(tf.concat([[missing], shape[1:]], 0))
         filled = tf.ensure_shape(tf.concat([images, filler], 0), images.shape)
-        return self.embed_some(filled)[: shape[0]]
+        with _groups_apart(self.model):
+            return self.embed_some(filled)[: shape[0]]
 
     def embed_bytes(self, image_bytes: Any) -> Any:
         """Embeds encoded images, string `(batch,)`, read as in evaluation."""
@@ -171,6 +173,33 @@ def traced(function: Any) -> Any:
     finally:
         tf.config.run_functions_eagerly(before)
     return function
+
+
+@contextlib.contextmanager
+def _groups_apart(model: EmbeddingModel) -> Iterator[None]:
+    """Keeps a runtime from joining a convolution in groups with what follows it.
+
+    Without oneDNN, TensorFlow on a CPU joins a convolution and a bias or a batch norm
+    to an op that knows no groups.
+    """
+    found = [
+        layer
+        for layer in model._flatten_layers()
+        if hasattr(layer, "convolution_op") and layer.groups > 1
+    ]
+    for layer in found:
+        layer.convolution_op = partial(_convolve_apart, layer.convolution_op)
+    try:
+        yield
+    finally:
+        for layer in found:
+            del layer.convolution_op
+
+
+def _convolve_apart(convolve: Any, inputs: Any, kernel: Any) -> Any:
+    outputs = convolve(inputs, kernel)
+    # An op that does nothing and that graph optimisers leave alone, unlike an identity.
+    return tf.ensure_shape(outputs, outputs.shape)
 
 
 def _stored(variable: Any, precision: str) -> Any:

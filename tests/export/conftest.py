@@ -35,6 +35,8 @@ def build_with_everything() -> EmbeddingModel:
     x = layers.ReLU(6)(layers.BatchNormalization()(x))
     x = layers.Conv2D(32, 3, groups=8)(x)
     x = layers.Activation("gelu")(x)
+    x = layers.Conv2D(32, 3, groups=4, use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
     model = EmbeddingModel(keras.Model(inputs, x), DivideConquerEmbedding(16, 4))
     model.build((None, SIZE, SIZE, 3))
     return model
