@@ -47,10 +47,9 @@ def test_a_picked_image_finds_its_like(visit: Callable[..., Visit]) -> None:
 def test_an_image_given_before_the_collections_are_known_is_searched_with(
     visit: Callable[..., Visit],
 ) -> None:
-    page = visit().open()
-    held: list[Route] = []
-    page.route("**/v1/collections", lambda route: held.append(route))
-    page.reload()
+    seen, held = visit(), list[Route]()
+    seen.page.route("**/v1/collections", lambda route: held.append(route))
+    page = seen.open()
     pick(page, photo("lime", seed=99), "mine.jpg")
     page.wait_for_function("history.state?.upload")
     (answer,) = held
@@ -62,11 +61,10 @@ def test_an_image_given_before_the_collections_are_known_is_searched_with(
 def test_a_slow_description_does_not_replace_the_next_collection(
     visit: Callable[..., Visit],
 ) -> None:
-    page = visit().open()
-    held: list[Route] = []
-    page.route("**/v1/collections/fruit", lambda route: held.append(route))
-    with page.expect_request("**/v1/collections/fruit"):
-        page.reload()
+    seen, held = visit(), list[Route]()
+    seen.page.route("**/v1/collections/fruit", lambda route: held.append(route))
+    with seen.page.expect_request("**/v1/collections/fruit"):
+        page = seen.open()
     page.locator("#collection").select_option("numbers")
     expect(page.locator("#count")).to_have_text("3 images")
     with page.expect_response("**/v1/collections/fruit"):
