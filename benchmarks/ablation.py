@@ -21,7 +21,7 @@ from typing import Any
 
 from dce_tf.config import Config
 from dce_tf.run_directory import RunDirectory
-from dce_tf.runs.sweep import run_in_process
+from dce_tf.runs.processes import run_in_process
 
 RESULTS = Path(__file__).parents[1] / "docs" / "ablation.csv"
 PAGE = RESULTS.with_suffix(".md")

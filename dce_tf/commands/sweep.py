@@ -25,8 +25,15 @@ from dce_tf.commands import train
 from dce_tf.config import Config
 from dce_tf.errors import UsageError
 from dce_tf.reports.tables import print_table
-from dce_tf.runs import sweep
 from dce_tf.runs.session import check
+from dce_tf.runs.sweep import results, space
+from dce_tf.runs.sweep.variants import (
+    METRICS,
+    Variant,
+    cannot_work,
+    configs_of,
+    run_variant,
+)
 from dce_tf.training.display import Display
 
 
@@ -56,7 +63,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_enum(
-        "rank_by", "recall@1", sweep.METRICS, "What is best.", flag_values=values
+        "rank_by", "recall@1", METRICS, "What is best.", flag_values=values
     )
 
 
@@ -71,21 +78,21 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
             "--num_folds do not fit. Leave them out."
         )
     seeds = _seeds(settings["seeds"])
-    choices = sweep.parse_choices(settings["vary"])
+    choices = space.parse_choices(settings["vary"])
     metric, display = settings["rank_by"], Display()
     target = Path(base.log_dir) / base.dir / f"{base.exp}-sweep"
     output = target.with_name(f"{target.name}.txt")
     display.note(f"What the runs print goes to {output}")
-    variants: list[sweep.Variant] = []
+    variants: list[Variant] = []
     for combination in _combinations(settings, choices, base, seeds, variants):
         try:
-            configs = sweep.configs_of(base, combination, seeds)
+            configs = configs_of(base, combination, seeds)
         except UsageError as error:
-            variants.append(sweep.cannot_work(combination, error, display))
+            variants.append(cannot_work(combination, error, display))
         else:
-            variants.append(sweep.run_variant(combination, configs, output, display))
-        files = sweep.write_results(target, variants, metric)
-    print_table(sweep.results_table(variants, metric))
+            variants.append(run_variant(combination, configs, output, display))
+        files = results.write(target, variants, metric)
+    print_table(results.table(variants, metric))
     display.note(f"Written: {', '.join(str(path) for path in files)}")
     return 1 if any(variant.failed for variant in variants) else 0
 
@@ -102,21 +109,21 @@ def _seeds(words: Sequence[str]) -> list[int]:
 
 def _combinations(
     settings: Mapping[str, Any],
-    choices: sweep.Choices,
+    choices: space.Choices,
     base: Config,
     seeds: Sequence[int],
-    variants: Sequence[sweep.Variant],
-) -> Iterator[sweep.Settings]:
+    variants: Sequence[Variant],
+) -> Iterator[space.Settings]:
     """Yields what to run; a grid is checked as a whole before its first run."""
     metric = settings["rank_by"]
     if settings["trials"] is None:
-        whole = list(sweep.grid(choices))
+        whole = list(space.grid(choices))
         for combination in whole:
-            for config in sweep.configs_of(base, combination, seeds):
+            for config in configs_of(base, combination, seeds):
                 check(config)
         yield from whole
         return
-    yield from sweep.draw(
+    yield from space.draw(
         choices,
         settings["trials"],
         settings["search"],

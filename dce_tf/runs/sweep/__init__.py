@@ -1,0 +1,1 @@
+"""Searches over settings: many runs, compared on held-out classes."""
