@@ -24,8 +24,8 @@ from dce_tf.training.checkpoints import Checkpoints, Progress
 from dce_tf.training.display import Display, EpochLines, ProgressBar
 from dce_tf.training.evaluation import Evaluate
 from dce_tf.training.profiling import Profile
+from dce_tf.training.progress import EpochProgress
 from dce_tf.training.schedule import Schedule
-from dce_tf.training.trainer import EpochProgress
 from dce_tf.training.workers import Workers, explained_loss
 
 

@@ -28,7 +28,7 @@ class Progress:
         history: The metrics of each epoch from −1 on.
         before: Test scores of the untrained network.
         partial: Of the epoch after it, if that is under way: the fields of
-            `trainer.EpochProgress`.
+            `progress.EpochProgress`.
         features: What the next division clusters, if that is gathered by and by,
             float32 `(num_images, feature_dim)`.
     """

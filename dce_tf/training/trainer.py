@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,88 +16,13 @@ from dce_tf.losses import MetricLoss
 from dce_tf.model import EmbeddingModel
 from dce_tf.training.averaging import WeightAverage
 from dce_tf.training.interruption import deferred
+from dce_tf.training.progress import EpochProgress, Logs
 from dce_tf.training.rates import RateSchedule
 from dce_tf.training.schedule import Schedule
+from dce_tf.training.step_loop import StepLoop
 from dce_tf.training.workers import Workers
 
 CALL_SECONDS = 0.5  # How long the loop may stay inside TensorFlow between two reports.
-
-Logs = dict[str, Any]
-
-
-@dataclasses.dataclass
-class EpochProgress:
-    """How far an epoch has come.
-
-    Attributes:
-        logs: What callbacks wrote at its beginning.
-        steps: Steps done.
-        loss_sums: Sum of the losses of each learner, float64 `(num_learners,)`.
-        loss_counts: Steps of each learner, likewise.
-        images: Images trained on.
-        seconds_data: Spent waiting for images.
-        seconds_step: Spent on the steps themselves.
-    """
-
-    logs: Logs
-    steps: int = 0
-    loss_sums: list[float] = dataclasses.field(default_factory=list)
-    loss_counts: list[float] = dataclasses.field(default_factory=list)
-    images: int = 0
-    seconds_data: float = 0.0
-    seconds_step: float = 0.0
-
-    @property
-    def loss(self) -> float:
-        """Mean loss of all steps so far."""
-        return float(np.sum(self.loss_sums) / np.sum(self.loss_counts))
-
-    @property
-    def images_per_second(self) -> float:
-        """Of all steps so far, also of those before a run was gone on with."""
-        return self.images / (self.seconds_data + self.seconds_step)
-
-    def add(
-        self,
-        losses: npt.NDArray[np.float64],
-        learners: npt.NDArray[np.int32],
-        num_images: int,
-        seconds: float,
-        waited: float,
-    ) -> None:
-        """Adds steps.
-
-        Args:
-            losses: Of each step.
-            learners: The learner of each step.
-            num_images: In all of them.
-            seconds: They took, waiting included.
-            waited: Seconds of it that went by until the images were there.
-        """
-        # One by one, so that the sum does not depend on how steps are cut into calls.
-        np.add.at(sums := np.asarray(self.loss_sums), learners, losses)
-        np.add.at(counts := np.asarray(self.loss_counts), learners, 1.0)
-        self.loss_sums, self.loss_counts = sums.tolist(), counts.tolist()
-        self.steps += len(losses)
-        self.images += num_images
-        self.seconds_data += waited
-        self.seconds_step += seconds - waited
-
-    def as_logs(self, learner_losses: bool) -> Logs:
-        """Returns what there is to say of the epoch when it is done."""
-        logs: Logs = {"loss": self.loss}
-        if learner_losses:
-            logs["learner_losses"] = [
-                total / count if count else None
-                for total, count in zip(self.loss_sums, self.loss_counts, strict=True)
-            ]
-        return {
-            **logs,
-            "steps": self.steps,
-            "seconds_data": self.seconds_data,
-            "seconds_step": self.seconds_step,
-            "images_per_second": self.images_per_second,
-        }
 
 
 class Trainer:
@@ -138,6 +62,7 @@ class Trainer:
     Attributes:
         step: Steps done in the whole run.
         progress: How far the epoch has come that is under way, or is gone on with.
+        loop: The compiled steps.
     """
 
     def __init__(
@@ -164,25 +89,31 @@ class Trainer:
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
-        self.variables = list(variables)
+        self.average = average
         self.strategy = strategy or tf.distribute.get_strategy()
         self.workers = Workers(self.strategy)
-        self.global_mining = global_mining and self.strategy.num_replicas_in_sync > 1
-        self.seed = seed
-        self.rates = rates
-        self.mask_penalty = mask_penalty
-        self.isolated = isolated
-        self.average = average
-        self.augmentation = augmentation
         self.step = 0
         self.progress: EpochProgress | None = None
-        self._jit = jit
-        self._on_features = on_features
+        self.loop = StepLoop(
+            model,
+            loss,
+            optimizer,
+            list(variables),
+            self.strategy,
+            global_mining=global_mining and self.strategy.num_replicas_in_sync > 1,
+            jit=jit,
+            seed=seed,
+            rates=rates,
+            mask_penalty=mask_penalty,
+            isolated=isolated,
+            average=average,
+            augmentation=augmentation,
+            on_features=on_features,
+            gather_features=keep_features is not None,
+        )
         self._keep_features = keep_features
-        self._now = _clock()
         self._pause_every = pause_every
         self._pause_at = sorted(pause_at)
-        self._calls: dict[tuple[bool, bool], Any] = {}
         self._iterator: Any = None
         self._num_steps = 0
         self._num_active = self.num_learners
@@ -266,7 +197,7 @@ class Trainer:
     ) -> None:
         epoch, first = logs["epoch"], self.first_step
         whole = schedule.stage(epoch).whole_embedding
-        run_steps = self._call(whole, schedule.backbone_frozen(epoch))
+        run_steps = self.loop.call(whole, schedule.backbone_frozen(epoch))
         if self.progress is None:
             zeros = [0.0] * self.num_learners
             self.progress = EpochProgress(dict(logs), 0, zeros, zeros)
@@ -340,141 +271,6 @@ class Trainer:
             "steps_done": tf.constant(done),
             "steps": tf.constant(self._num_steps),
         }
-
-    def _call(self, whole: bool, frozen: bool) -> Any:
-        """Returns the compiled loop over steps, traced once for each way to train."""
-        if (whole, frozen) not in self._calls:
-            self._calls[whole, frozen] = self._make_call(whole, frozen)
-        return self._calls[whole, frozen]
-
-    def _make_call(self, whole: bool, frozen: bool) -> Any:
-        backbone = {id(variable) for variable in self.model.backbone.variables}
-        variables = [
-            variable
-            for variable in self.variables
-            if not (frozen and id(variable) in backbone)
-        ]
-
-        def step(images: Any, labels: Any, learner: Any, state: Any, begun: Any) -> Any:
-            learner = None if whole else learner[0]
-            # Where TensorFlow has one thread, it would else tell the time afterwards.
-            with tf.control_dependencies([begun]):
-                images = tf.identity(images)
-            return self._train_step(images, labels, learner, state, variables)
-
-        replica_step = tf.function(step, jit_compile=True) if self._jit else step
-        gather = self._keep_features is not None
-
-        @tf.function
-        def run_steps(iterator: Any, place: Any) -> Any:
-            losses = tf.TensorArray(tf.float64, place["count"])
-            turns = tf.TensorArray(tf.int32, place["count"])
-            kept = tf.TensorArray(tf.float32, place["count"], infer_shape=False)
-            waited, num_images = tf.constant(0.0, tf.float64), 0
-            before = tf.constant(0.0, tf.float64)
-            for offset in tf.range(place["count"]):
-                with tf.control_dependencies([before]):
-                    asked = self._now()
-                with tf.control_dependencies([asked]):
-                    images, labels, learner = next(iterator)
-                learners = self.strategy.experimental_local_results(learner)
-                with tf.control_dependencies(learners):
-                    begun = self._now()
-                waited += begun - asked
-                if self.rates is not None:
-                    # Rounded once, so that it does not depend on where calls begin.
-                    done = place["steps_done"] + offset + 1
-                    part = tf.cast(done, tf.float64) / tf.cast(
-                        place["steps"], tf.float64
-                    )
-                    factor = self.rates(tf.cast(place["epoch"], tf.float64) + part)
-                    self.optimizer.learning_rate.assign(tf.cast(factor, tf.float32))
-                state = (place["first_step"] + offset, place["num_active"])
-                each, features = self.strategy.run(
-                    replica_step, (images, labels, learner, state, begun)
-                )
-                loss = self.strategy.reduce("MEAN", each, axis=None)
-                before = tf.cast(loss, tf.float64)
-                losses = losses.write(offset, before)
-                turns = turns.write(offset, learners[0][0])
-                if gather:
-                    parts = self.strategy.experimental_local_results(features)
-                    kept = kept.write(offset, tf.concat(parts, 0))
-                for part in learners:
-                    num_images += tf.shape(part)[0]
-            result = {
-                "loss": losses.stack(),
-                "learner": turns.stack(),
-                "images": num_images,
-                "waited": waited,
-            }
-            return {**result, "features": kept.concat()} if gather else result
-
-        return run_steps
-
-    # It has no Python branch on a tensor, and is traced in three quarters of the time.
-    @tf.autograph.experimental.do_not_convert
-    def _train_step(
-        self,
-        images: Any,
-        labels: Any,
-        learner: Any,
-        state: tuple[Any, Any],
-        variables: Sequence[Any],
-    ) -> tuple[Any, Any]:
-        number, num_active = state
-        if self.augmentation is not None:
-            replica = tf.distribute.get_replica_context()
-            place = tf.cast(replica.replica_id_in_sync_group, number.dtype)
-            own = number * replica.num_replicas_in_sync + place
-            images = self.augmentation.change_colours(
-                images, tf.stack([self.seed, own])
-            )
-        # What is not watched is not part of the backward pass, nor what lies before it.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in variables])
-            features = images
-            if not self._on_features:
-                features = self.model.features(images, training=True)
-            embedding = self.model.embed(features, learner, training=True)
-            seed = tf.stack([self.seed, number])
-            if self.global_mining:
-                replica = tf.distribute.get_replica_context()
-                embedding = replica.all_gather(embedding, axis=0)
-                # What comes from a pipeline may lie on no device yet.
-                labels = replica.all_gather(tf.identity(labels), axis=0)
-            loss = self.loss(embedding, labels, learner=learner, seed=seed)
-            if self.mask_penalty and learner is not None:
-                own = learner if self.isolated else None
-                penalty = self.model.embedding.mask_penalty(num_active, own)
-                loss += self.mask_penalty * penalty
-            # Gradients are summed over the replicas.
-            share = self.optimizer.scale_loss(loss / self.strategy.num_replicas_in_sync)
-        gradients = tape.gradient(share, variables)
-        # Masks have none while the whole embedding trains.
-        there = [
-            (tf.convert_to_tensor(gradient), variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
-        ]
-        self.optimizer.apply(*zip(*there, strict=True))
-        if self.average is not None:
-            self.average.update(number)
-        # The loss is there when the step is done, so that waiting begins no earlier.
-        with tf.control_dependencies([tf.convert_to_tensor(self.optimizer.iterations)]):
-            return tf.identity(loss), tf.cast(features, tf.float32)
-
-
-def _clock() -> Callable[[], Any]:
-    """Returns what tells the time in the graph; it stands still in deterministic runs.
-
-    TensorFlow refuses to tell it there, so that waiting counts as part of the steps.
-    """
-    try:
-        tf.timestamp()
-    except tf.errors.FailedPreconditionError:
-        return lambda: tf.constant(0.0, tf.float64)
-    return tf.timestamp
 
 
 def _check_finite(

@@ -42,7 +42,7 @@ def test_nothing_is_traced_again_after_the_first_epoch_of_a_stage(
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
             (session,) = sessions
             functions = [
-                *session.trainer._calls.values(),
+                *session.trainer.loop.calls.values(),
                 session.runner._directions,
                 session.runner._embeddings,
                 session.runner._pipelines._read,

@@ -17,9 +17,10 @@ from dce_tf.model import EmbeddingModel
 from dce_tf.training import trainer as trainer_module
 from dce_tf.training.averaging import WeightAverage
 from dce_tf.training.optimizer import OPTIMIZERS, ParameterGroup
+from dce_tf.training.progress import EpochProgress
 from dce_tf.training.rates import build_rates
 from dce_tf.training.schedule import Schedule
-from dce_tf.training.trainer import EpochProgress, Trainer
+from dce_tf.training.trainer import Trainer
 
 BATCH, SIZE, LEARNERS = 16, 8, 2
 
@@ -185,8 +186,8 @@ def test_steps_are_traced_twice_in_a_whole_schedule() -> None:
     first = len(traces)
     fit(trainer, epochs=6, steps=3)
     assert len(traces) == first
-    assert len(trainer._calls) == 2
-    for call in trainer._calls.values():
+    assert len(trainer.loop.calls) == 2
+    for call in trainer.loop.calls.values():
         assert call.experimental_get_tracing_count() == 1
 
 
@@ -269,7 +270,7 @@ def test_jit_gives_the_same_result(optimizer: str, atol: float) -> None:
 
 
 def weights(trainer: Trainer) -> list[np.ndarray]:
-    return [np.array(variable) for variable in trainer.variables]
+    return [np.array(variable) for variable in trainer.loop.variables]
 
 
 @pytest.mark.slow
@@ -379,7 +380,7 @@ def test_backbone_rests_in_the_epochs_that_freeze_it() -> None:
     ]
     assert changed == [False, True, False, True, True, True]
     assert np.any(kernels[0][1] != kernels[1][1])
-    assert len(trainer._calls) == 3
+    assert len(trainer.loop.calls) == 3
 
 
 def test_rates_follow_their_schedule_however_steps_are_cut_into_calls(
@@ -420,7 +421,7 @@ def test_average_follows_on_two_devices_as_on_one(two_devices) -> None:
     for trainer in (one, two):
         fit(trainer)
     for a, b, weight in zip(
-        one.average.variables, two.average.variables, one.variables, strict=True
+        one.average.variables, two.average.variables, one.loop.variables, strict=True
     ):
         np.testing.assert_allclose(a, b, rtol=0, atol=5e-5)
         assert np.any(a.numpy() != weight.numpy())
@@ -604,16 +605,16 @@ def test_frozen_backbone_has_no_backward_pass(how: str) -> None:
     if how == "not trainable":
         trainer.model.backbone.trainable = False
         layer = trainer.model.embedding
-        trainer.variables = [layer.kernel, layer.bias]
+        trainer.loop.variables = [layer.kernel, layer.bias]
         schedule = {}
     fit(trainer, **schedule)
-    frozen = trainer._calls[False, how != "not trainable"]
+    frozen = trainer.loop.calls[False, how != "not trainable"]
     (concrete,) = frozen._list_all_concrete_functions()
     assert "Conv2D" in operations(concrete)
     assert "Conv2DBackpropFilter" not in operations(concrete)
     if how == "not trainable":
         return
-    (concrete,) = trainer._calls[False, False]._list_all_concrete_functions()
+    (concrete,) = trainer.loop.calls[False, False]._list_all_concrete_functions()
     assert "Conv2DBackpropFilter" in operations(concrete)
 
 
@@ -621,7 +622,7 @@ def test_features_train_the_embedding_as_their_images_do() -> None:
     on_images, on_features = make_trainer(), make_trainer(on_features=True)
     for trainer in (on_images, on_features):
         layer = trainer.model.embedding
-        trainer.variables = [layer.kernel, layer.bias]
+        trainer.loop.variables = [layer.kernel, layer.bias]
     features = on_features.model.features
     on_images.set_data(batches(5), 5)
     on_features.set_data(batches(5).map(lambda x, y, k: (features(x), y, k)), 5)

@@ -1,0 +1,194 @@
+"""The steps of training as the devices take them: many in one call of TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dce_tf.augmentation import Augmentation
+from dce_tf.losses import MetricLoss
+from dce_tf.model import EmbeddingModel
+from dce_tf.training.averaging import WeightAverage
+from dce_tf.training.rates import RateSchedule
+
+
+@dataclasses.dataclass(eq=False)
+class StepLoop:
+    """Compiles the loop over steps, once for each way to train.
+
+    Attributes:
+        gather_features: Return the features of the images, too.
+        calls: The loops compiled so far, by `(whole, frozen)`.
+
+    The others are those of `Trainer`.
+    """
+
+    model: EmbeddingModel
+    loss: MetricLoss
+    optimizer: keras.optimizers.Optimizer
+    variables: Sequence[Any]
+    strategy: tf.distribute.Strategy
+    global_mining: bool
+    jit: bool
+    seed: int
+    rates: RateSchedule | None
+    mask_penalty: float
+    isolated: bool
+    average: WeightAverage | None
+    augmentation: Augmentation | None
+    on_features: bool
+    gather_features: bool
+    calls: dict[tuple[bool, bool], Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._now = _clock()
+
+    def call(self, whole: bool, frozen: bool) -> Any:
+        """Returns the compiled loop over steps, traced once for each way to train.
+
+        Args:
+            whole: The loss is on the whole embedding, not on a learner's part.
+            frozen: The backbone does not train.
+
+        Returns:
+            A function of the iterator of batches and of where in the run its steps
+            are, as `Trainer` says it in tensors. It returns the loss and the learner
+            of each step, how many images there were, how many seconds it waited for
+            them, and their features, if those are gathered.
+        """
+        if (whole, frozen) not in self.calls:
+            self.calls[whole, frozen] = self._make_call(whole, frozen)
+        return self.calls[whole, frozen]
+
+    def _make_call(self, whole: bool, frozen: bool) -> Any:
+        backbone = {id(variable) for variable in self.model.backbone.variables}
+        variables = [
+            variable
+            for variable in self.variables
+            if not (frozen and id(variable) in backbone)
+        ]
+
+        def step(images: Any, labels: Any, learner: Any, state: Any, begun: Any) -> Any:
+            learner = None if whole else learner[0]
+            # Where TensorFlow has one thread, it would else tell the time afterwards.
+            with tf.control_dependencies([begun]):
+                images = tf.identity(images)
+            return self._train_step(images, labels, learner, state, variables)
+
+        replica_step = tf.function(step, jit_compile=True) if self.jit else step
+        gather = self.gather_features
+
+        @tf.function
+        def run_steps(iterator: Any, place: Any) -> Any:
+            losses = tf.TensorArray(tf.float64, place["count"])
+            turns = tf.TensorArray(tf.int32, place["count"])
+            kept = tf.TensorArray(tf.float32, place["count"], infer_shape=False)
+            waited, num_images = tf.constant(0.0, tf.float64), 0
+            before = tf.constant(0.0, tf.float64)
+            for offset in tf.range(place["count"]):
+                with tf.control_dependencies([before]):
+                    asked = self._now()
+                with tf.control_dependencies([asked]):
+                    images, labels, learner = next(iterator)
+                learners = self.strategy.experimental_local_results(learner)
+                with tf.control_dependencies(learners):
+                    begun = self._now()
+                waited += begun - asked
+                if self.rates is not None:
+                    # Rounded once, so that it does not depend on where calls begin.
+                    done = place["steps_done"] + offset + 1
+                    part = tf.cast(done, tf.float64) / tf.cast(
+                        place["steps"], tf.float64
+                    )
+                    factor = self.rates(tf.cast(place["epoch"], tf.float64) + part)
+                    self.optimizer.learning_rate.assign(tf.cast(factor, tf.float32))
+                state = (place["first_step"] + offset, place["num_active"])
+                each, features = self.strategy.run(
+                    replica_step, (images, labels, learner, state, begun)
+                )
+                loss = self.strategy.reduce("MEAN", each, axis=None)
+                before = tf.cast(loss, tf.float64)
+                losses = losses.write(offset, before)
+                turns = turns.write(offset, learners[0][0])
+                if gather:
+                    parts = self.strategy.experimental_local_results(features)
+                    kept = kept.write(offset, tf.concat(parts, 0))
+                for part in learners:
+                    num_images += tf.shape(part)[0]
+            result = {
+                "loss": losses.stack(),
+                "learner": turns.stack(),
+                "images": num_images,
+                "waited": waited,
+            }
+            return {**result, "features": kept.concat()} if gather else result
+
+        return run_steps
+
+    # It has no Python branch on a tensor, and is traced in three quarters of the time.
+    @tf.autograph.experimental.do_not_convert
+    def _train_step(
+        self,
+        images: Any,
+        labels: Any,
+        learner: Any,
+        state: tuple[Any, Any],
+        variables: Sequence[Any],
+    ) -> tuple[Any, Any]:
+        number, num_active = state
+        if self.augmentation is not None:
+            replica = tf.distribute.get_replica_context()
+            place = tf.cast(replica.replica_id_in_sync_group, number.dtype)
+            own = number * replica.num_replicas_in_sync + place
+            images = self.augmentation.change_colours(
+                images, tf.stack([self.seed, own])
+            )
+        # What is not watched is not part of the backward pass, nor what lies before it.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            features = images
+            if not self.on_features:
+                features = self.model.features(images, training=True)
+            embedding = self.model.embed(features, learner, training=True)
+            seed = tf.stack([self.seed, number])
+            if self.global_mining:
+                replica = tf.distribute.get_replica_context()
+                embedding = replica.all_gather(embedding, axis=0)
+                # What comes from a pipeline may lie on no device yet.
+                labels = replica.all_gather(tf.identity(labels), axis=0)
+            loss = self.loss(embedding, labels, learner=learner, seed=seed)
+            if self.mask_penalty and learner is not None:
+                own = learner if self.isolated else None
+                penalty = self.model.embedding.mask_penalty(num_active, own)
+                loss += self.mask_penalty * penalty
+            # Gradients are summed over the replicas.
+            share = self.optimizer.scale_loss(loss / self.strategy.num_replicas_in_sync)
+        gradients = tape.gradient(share, variables)
+        # Masks have none while the whole embedding trains.
+        there = [
+            (tf.convert_to_tensor(gradient), variable)
+            for gradient, variable in zip(gradients, variables, strict=True)
+            if gradient is not None
+        ]
+        self.optimizer.apply(*zip(*there, strict=True))
+        if self.average is not None:
+            self.average.update(number)
+        # The loss is there when the step is done, so that waiting begins no earlier.
+        with tf.control_dependencies([tf.convert_to_tensor(self.optimizer.iterations)]):
+            return tf.identity(loss), tf.cast(features, tf.float32)
+
+
+def _clock() -> Callable[[], Any]:
+    """Returns what tells the time in the graph; it stands still in deterministic runs.
+
+    TensorFlow refuses to tell it there, so that waiting counts as part of the steps.
+    """
+    try:
+        tf.timestamp()
+    except tf.errors.FailedPreconditionError:
+        return lambda: tf.constant(0.0, tf.float64)
+    return tf.timestamp
