@@ -30,9 +30,16 @@ def colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Returns an empty figure of a size in inches."""
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+def new_figure(width: float, height: float, *, arranged: bool = True) -> Figure:
+    """Returns an empty figure.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        arranged: Let matplotlib find room for words around the axes.
+    """
+    layout: Any = "constrained" if arranged else None
+    figure = Figure(figsize=(width, height), dpi=110, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -42,24 +49,6 @@ def tidy(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=True, color="#e4e4e4", linewidth=0.8)
     axes.set_axisbelow(True)
-
-
-def show_picture(
-    axes: Any, picture: npt.NDArray[np.uint8], frame: str, style: Any = "solid"
-) -> None:
-    """Shows a picture in a frame.
-
-    Args:
-        axes: Where.
-        picture: uint8 `(height, width, 3)`.
-        frame: Colour of the frame.
-        style: Its line, as matplotlib says it.
-    """
-    axes.imshow(picture)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set(color=frame, linewidth=2.5, linestyle=style)
 
 
 def save(figure: Figure, path: Path) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dce_tf.index import Hit, Id
-from dce_tf.reports.figures import new_figure, save, show_picture
+from dce_tf.reports.picture_sheet import PictureSheet
 from dce_tf.reports.thumbnails import Picture, read_thumbnail
 
 THUMBNAIL = 128
@@ -34,21 +34,19 @@ def plot_hits(
         path: Where to write the PNG.
     """
     columns = 1 + min(SHOWN, max((len(hits) for hits in found), default=0))
-    figure = new_figure(1.3 * columns + 0.2, 1.75 * len(queries))
-    grid = figure.add_gridspec(len(queries), columns)
+    lefts = [1.1 * column for column in range(columns)]
+    sheet = PictureSheet(lefts, len(queries), row_height=1.36, heading=0.34, side=1.2)
     for row, (query, hits) in enumerate(zip(queries, found, strict=True)):
-        tile = figure.add_subplot(grid[row, 0])
-        show_picture(tile, read_thumbnail(query, THUMBNAIL), _QUERY)
-        tile.set_title(_short(Path(query).name), fontsize=7)
-        for place, hit in enumerate(hits[:SHOWN], start=1):
-            tile = figure.add_subplot(grid[row, place])
-            show_picture(tile, _picture(thumbnail(hit.id)), _HIT)
+        sheet.show(row, 0, read_thumbnail(query, THUMBNAIL), _QUERY)
+        sheet.write_above(row, 0, _short(Path(query).name), 7)
+        for column, hit in enumerate(hits[:SHOWN], start=1):
+            sheet.show(row, column, _picture(thumbnail(hit.id)), _HIT)
             name = hit.label or str(hit.id)
-            tile.set_title(f"{hit.score:.3f}\n{_short(name)}", fontsize=7)
+            sheet.write_above(row, column, f"{hit.score:.3f}\n{_short(name)}", 7)
     with warnings.catch_warnings():
         # A label may be in any script, and a font has not all.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        save(figure, path)
+        sheet.save(path)
 
 
 def _picture(jpeg: bytes | None) -> Picture:

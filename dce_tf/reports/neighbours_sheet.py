@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.reports.figures import new_figure, save, show_picture
+from dce_tf.reports.picture_sheet import PictureSheet
 from dce_tf.reports.thumbnails import read_thumbnail
 
 THUMBNAIL = 96
-RIGHT, WRONG = "#009E73", "#D55E00"
+RIGHT: tuple[str, Any, str] = ("#009E73", "solid", "✓")
+WRONG: tuple[str, Any, str] = ("#D55E00", (0, (3, 2)), "✗")
+_STEP, _GAP = 1.12, 0.25
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,50 +50,22 @@ def plot_neighbours(
     """
     k = after.right.shape[1]
     number = len(after.query_paths)
-    figure = new_figure(0.85 * (2 * k + 2), 0.95 * number + 0.6)
-    widths = [1, 0.25, *[1] * k, 0.25, *[1] * k]
-    grid = figure.add_gridspec(number, len(widths), width_ratios=widths)
+    starts = {1: _STEP + _GAP, 1 + k: _STEP * (1 + k) + 2 * _GAP}
+    lefts = [
+        0.0,
+        *(left + _STEP * place for left in starts.values() for place in range(k)),
+    ]
+    sheet = PictureSheet(lefts, number, _STEP, heading=0.35, side=0.78)
+    for column, title in ((0, "query"), (1, "before training"), (1 + k, "after")):
+        sheet.write_above(0, column, title, 9, "left")
     for row in range(number):
-        tile = figure.add_subplot(grid[row, 0])
-        _show(tile, after.query_paths[row], "#444444", "solid")
-        if not row:
-            tile.set_title("query", fontsize=9)
-        for start, title, found in (
-            (2, "before training", before),
-            (3 + k, "after", after),
-        ):
-            for place, neighbour in enumerate(found.neighbour_paths[row]):
-                tile = figure.add_subplot(grid[row, start + place])
+        query = read_thumbnail(after.query_paths[row], THUMBNAIL)
+        sheet.show(row, 0, query, "#444444")
+        for start, found in zip(starts, (before, after), strict=True):
+            for place, path_found in enumerate(found.neighbour_paths[row]):
                 right = bool(found.right[row, place])
-                _show(
-                    tile,
-                    neighbour,
-                    RIGHT if right else WRONG,
-                    "solid" if right else (0, (3, 2)),
-                )
-                _mark(tile, right)
-                if not row and not place:
-                    tile.set_title(title, fontsize=9, loc="left")
-    return save(figure, path)
-
-
-def _show(tile: Any, path: str, frame: str, style: Any) -> None:
-    show_picture(tile, read_thumbnail(path, THUMBNAIL), frame, style)
-
-
-def _mark(tile: Any, right: bool) -> None:
-    tile.text(
-        0.96,
-        0.05,
-        "✓" if right else "✗",
-        transform=tile.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=8,
-        color="white",
-        bbox={
-            "boxstyle": "round,pad=0.15",
-            "fc": RIGHT if right else WRONG,
-            "ec": "none",
-        },
-    )
+                frame, style, sign = RIGHT if right else WRONG
+                picture = read_thumbnail(path_found, THUMBNAIL)
+                sheet.show(row, start + place, picture, frame, style)
+                sheet.mark(row, start + place, sign, frame)
+    return sheet.save(path)

@@ -9,6 +9,7 @@ from dce_tf.index import Hit
 from dce_tf.reports.clusters import plot_clusters, sizes_with_lone
 from dce_tf.reports.hits_sheet import plot_hits
 from dce_tf.reports.neighbours_sheet import Neighbours, plot_neighbours
+from dce_tf.reports.picture_sheet import PictureSheet
 from dce_tf.reports.plots import plot_distances, plot_recall
 from dce_tf.reports.thumbnails import read_thumbnail, sprite
 from tests import fakes
@@ -82,6 +83,19 @@ def test_neighbours_are_framed_by_right_and_wrong(tmp_path: Path) -> None:
     wrong = Neighbours(paths[:2], (paths[2:5], paths[5:8]), np.eye(2, 3, dtype=bool))
     plot_neighbours(all_right, wrong, tmp_path / "wrong.png")
     assert {GREEN, ORANGE} <= colours_of(tmp_path / "wrong.png")
+
+
+def test_pictures_lie_where_they_belong_in_a_sheet(tmp_path: Path) -> None:
+    sheet = PictureSheet([0, 1.5], 2, row_height=1.2, heading=0.3, side=1.0)
+    for row, column, colour in ((0, 0, (250, 0, 0)), (1, 1, (0, 0, 250))):
+        sheet.show(row, column, np.full((8, 8, 3), colour, np.uint8), "#444444")
+    pixels = sheet.save(tmp_path / "a.png")
+    side = pixels.shape[1] / (0.06 + 1.5 + 1 + 0.06)
+    rows = [round((0.3 + 1.2 * row + 0.5) * side) for row in (0, 1)]
+    columns = [round((0.06 + left + 0.5) * side) for left in (0, 1.5)]
+    seen = pixels[np.ix_(rows, columns)].tolist()
+    white = [255, 255, 255]
+    assert seen == [[[250, 0, 0], white], [white, [0, 0, 250]]]
 
 
 def test_thumbnail_is_a_square_even_of_a_missing_file(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fakes.write_csv(root, num_classes=12, images_per_class=8)
 
 
-@pytest.fixture
-def config(data: Path, tmp_path: Path) -> Config:
+@pytest.fixture(scope="module")
+def base(data: Path) -> Config:
     return Config(
         dataset="csv",
         data_dir=str(data),
-        log_dir=str(tmp_path / "log"),
         backbone="small",
         image_size=32,
         embedding_dim=16,
@@ -30,3 +30,8 @@ def config(data: Path, tmp_path: Path) -> Config:
         embedding_lr=1e-3,
         val_fraction=0.3,
     )
+
+
+@pytest.fixture
+def config(base: Config, tmp_path: Path) -> Config:
+    return dataclasses.replace(base, log_dir=str(tmp_path / "log"))

@@ -105,19 +105,35 @@ class StopAfter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("epoch", [0, 1, 3])
-def test_interrupted_run_ends_with_the_same_bits(config: Config, epoch: int) -> None:
+@pytest.fixture(scope="module")
+def whole(base: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run that nobody stopped, with chance in all that a run draws."""
     settings = dataclasses.replace(
-        config, deterministic=True, miner="distance_weighted", dropout=0.2
+        base,
+        log_dir=str(tmp_path_factory.mktemp("whole")),
+        deterministic=True,
+        miner="distance_weighted",
+        dropout=0.2,
     )
-    whole = dataclasses.replace(settings, exp="whole")
-    report = train(whole)
+    train(settings)
+    return RunDirectory.of(settings)
+
+
+def like(whole: RunDirectory, config: Config) -> Config:
+    return dataclasses.replace(whole.config(), log_dir=config.log_dir)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_interrupted_run_ends_with_the_same_bits(
+    config: Config, whole: RunDirectory, epoch: int
+) -> None:
+    settings = like(whole, config)
     with pytest.raises(KeyboardInterrupt):
         train(settings, callbacks=[StopAfter(epoch)])
     resumed = train(settings)
-    assert numbers(RunDirectory.of(settings)) == numbers(RunDirectory.of(whole))
-    assert resumed["after"] == report["after"]
-    one, other = (load_best_model(RunDirectory.of(c)) for c in (whole, settings))
+    assert numbers(RunDirectory.of(settings)) == numbers(whole)
+    assert resumed["after"] == whole.report()["after"]
+    one, other = (load_best_model(r) for r in (whole, RunDirectory.of(settings)))
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -173,9 +189,9 @@ def test_every_part_of_the_family_resumes_with_the_same_bits(
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_process_is_resumed_by_the_same_command(
-    config: Config, how: signal.Signals
+    config: Config, whole: RunDirectory, how: signal.Signals
 ) -> None:
-    settings = dataclasses.replace(config, deterministic=True)
+    settings = like(whole, config)
     run = RunDirectory.of(settings)
     command = [sys.executable, MAIN, *flags_of(settings)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -193,10 +209,8 @@ def test_killed_process_is_resumed_by_the_same_command(
         assert "goes on from the last checkpoint" in err
     assert run.report() is None
     subprocess.run(command, check=True, capture_output=True)
-    whole = dataclasses.replace(settings, exp="whole")
-    train(whole)
-    assert numbers(run) == numbers(RunDirectory.of(whole))
-    assert run.report()["after"] == RunDirectory.of(whole).report()["after"]
+    assert numbers(run) == numbers(whole)
+    assert run.report()["after"] == whole.report()["after"]
 
 
 def test_selecting_on_test_says_so(
