@@ -14,7 +14,6 @@ import argparse
 import dataclasses
 import importlib.util
 import multiprocessing
-import resource
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.division import draw_features
-from benchmarks.timing import alternate, print_machine
+from benchmarks.timing import alternate, peak_memory, print_machine
 from dce_tf.faiss_backend import exact_index
 from dce_tf.retrieval import evaluate_retrieval
 
@@ -118,7 +117,7 @@ def measure(
     """
     parts = searches(case, spread)
     parts["evaluation"]()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory()
     try:
         parts.get(CALCULATOR, lambda: None)()
     except RuntimeError as error:

@@ -9,13 +9,13 @@ all that is written.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import Any
 
 import keras
 
+from benchmarks.timing import peak_memory
 from dce_tf.config import Config
 from dce_tf.runs.train import train
 from dce_tf.training.display import Display
@@ -65,7 +65,7 @@ def run(config: Config) -> dict[str, Any]:
         "steps": [logs["steps"] for logs in clock.logs],
         "divisions": sum("cluster_sizes" in logs for logs in clock.logs),
         "parts": parts,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_memory(),
     }
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
@@ -25,7 +24,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.division import draw_features
-from benchmarks.timing import print_machine
+from benchmarks.timing import peak_memory, print_machine
 from dce_tf.index import Record, build_collection, open_collection
 from dce_tf.index.building import build_files
 from dce_tf.index.manifest import Manifest
@@ -96,7 +95,7 @@ def measure(folder: str, queries: Any) -> dict[str, Any]:
     started = time.perf_counter()
     collection.search(queries[:1], K, {"label": "label 7"})
     figures["filtered"] = 1e3 * (time.perf_counter() - started)
-    figures["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures["memory"] = peak_memory()
     figures["ids"] = [[hit.id for hit in hits] for hits in found]
     collection.close()
     return figures

@@ -40,11 +40,26 @@ def alternate(
 
 def look() -> tuple[float, int, int]:
     """Returns memory in MB, open handles and threads of this process; Linux only."""
-    own = Path("/proc/self")
-    status = (own / "status").read_text(encoding="utf-8").splitlines()
-    values = dict(line.split(":", 1) for line in status)
-    resident = int(values["VmRSS"].split()[0]) / 1024
-    return resident, len(list((own / "fd").iterdir())), int(values["Threads"])
+    status = _status()
+    handles = len(list(Path("/proc/self/fd").iterdir()))
+    return _megabytes(status["VmRSS"]), handles, int(status["Threads"])
+
+
+def peak_memory() -> float:
+    """Returns the most memory this process has had, in MB; Linux only.
+
+    `getrusage` would begin with what the process had that started this one.
+    """
+    return _megabytes(_status()["VmHWM"])
+
+
+def _status() -> dict[str, str]:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(":", 1) for line in lines)
+
+
+def _megabytes(text: str) -> float:
+    return int(text.removesuffix("kB")) / 1024
 
 
 def print_table(title: str, seconds: Mapping[str, list[float]]) -> None:
