@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# A thread of Ray Data that is still at work when the connection ends would else open
+# another one, without this program's code.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 import ray
 import ray.data
 from ray.exceptions import ActorDiedError, RayError
@@ -177,10 +181,12 @@ def embed_on_ray(
 
 def _rows(done: ray.data.Dataset) -> Iterator[dict[str, Any]]:
     try:
-        for row in done.iter_rows():
-            if row["failure"]:
-                raise _failed(row["failure"])
-            yield row
+        # Closed, what is still at work ends before the connection does.
+        with contextlib.closing(iter(done.iter_rows())) as rows:
+            for row in rows:
+                if row["failure"]:
+                    raise _failed(row["failure"])
+                yield row
     except RayError as error:
         # That one began badly is told at the end of a long tale.
         lines = str(error).strip().splitlines()

@@ -17,6 +17,7 @@ import pytest
 
 # Before TensorFlow's threads, and before the tests change anything of the environment.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # As `on_ray`, which comes later, sets it.
 import ray
 from ray.cluster_utils import Cluster as Nodes
 
@@ -220,6 +221,22 @@ def test_flags_of_ray_are_checked(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.delattr("dce_tf.runs.on_ray")
     assert cli.main([*words, "--engine=ray"]) == 2
     assert "In the checkout: `pip install '.[scale]'`" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_nothing_connects_by_itself_once_the_connection_is_gone() -> None:
+    # A thread of Ray Data that is still at work would, to a cluster without this code.
+    code = "from dce_tf.runs.on_ray import ray; ray.put(1)"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "Ray has not been started yet" in done.stderr
 
 
 def test_cluster_that_does_not_answer_is_told(
