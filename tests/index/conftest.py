@@ -90,3 +90,17 @@ def collection(request: pytest.FixtureRequest) -> Iterator[Collection]:
     if request.param == "emptied":
         opened._client.delete(opened.name, filter='id != ""')
     opened.close()
+
+
+@pytest.fixture
+def folder(local: Place) -> Path:
+    return Path(local.where)
+
+
+def many(count: int) -> list:
+    return [record(number, number, label=f"c{number % 3}") for number in range(count)]
+
+
+def found(collection, seed: int, k: int = 3) -> list:
+    (hits,) = collection.search(unit(seed)[None], k)
+    return [hit.id for hit in hits]

@@ -1,39 +1,19 @@
-import io
-import json
 import multiprocessing
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from dce_tf.errors import UsageError
-from dce_tf.index import build_collection, make_thumbnail, open_collection
+from dce_tf.index import build_collection, open_collection
 from dce_tf.index import local as local_module
 from dce_tf.index.manifest import Manifest
-from dce_tf.index.maps import MapPlan, Reservoir
-from tests import fakes
-from tests.index.conftest import DIM, Place, record, unit
-
-
-@pytest.fixture
-def folder(local: Place) -> Path:
-    return Path(local.where)
-
-
-def many(count: int) -> list:
-    return [record(number, number, label=f"c{number % 3}") for number in range(count)]
-
-
-def found(collection, seed: int, k: int = 3) -> list:
-    (hits,) = collection.search(unit(seed)[None], k)
-    return [hit.id for hit in hits]
+from dce_tf.index.maps import MapPlan
+from tests.index.conftest import DIM, Place, found, many, record, unit
 
 
 @pytest.mark.parametrize(
@@ -121,107 +101,6 @@ def test_what_is_not_there_is_named(tmp_path: Path, local: Place, folder: Path) 
     local.make()
     (folder / "records.sqlite").unlink()
     with pytest.raises(ValueError, match=r"records\.sqlite.*no such file.*--overwrite"):
-        local.open()
-
-
-def changed(folder: Path, **values: object) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda folder: changed(folder, format=99), "found format 99; expected 1"),
-        (lambda folder: changed(folder, more=1), "not complete"),
-        (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be read"),
-    ],
-)
-def test_manifest_of_another_make_is_refused(
-    local: Place, folder: Path, spoil: Callable, message: str
-) -> None:
-    local.make()
-    spoil(folder)
-    with pytest.raises(ValueError, match=message):
-        local.open()
-
-
-@pytest.mark.parametrize("name", ["vectors-1.npy", "rows-1.npy", "search-1.faiss"])
-@pytest.mark.parametrize("missing", [False, True])
-def test_damaged_structure_is_made_anew(
-    local: Place, folder: Path, name: str, missing: bool
-) -> None:
-    local.make(many(300), kind="hnsw")
-    opened = local.open()
-    opened.upsert([record("new", 500)])
-    opened.delete([3])
-    opened.close()
-    path = folder / name
-    if missing:
-        path.unlink()
-    else:
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-    with pytest.warns(UserWarning, match=f"{name} is .*one by one"):
-        opened = local.open(read_only=True)
-    assert (found(opened, 500)[0], len(opened)) == ("new", 300)
-    opened.close()
-    with pytest.warns(UserWarning, match=f"{name} is .*Making it anew"):
-        opened = local.open()
-    assert (found(opened, 500)[0], len(opened)) == ("new", 300)
-    assert 3 not in found(opened, 3)
-    opened.close()
-    opened = local.open()
-    assert opened.describe()["since_build"] == 0
-    opened.close()
-    assert Manifest.read(folder).problem_with(folder) is None
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"no data base" * 1000])
-def test_damaged_records_are_named(local: Place, folder: Path, content: bytes) -> None:
-    local.make(many(3))
-    (folder / "records.sqlite").write_bytes(content)
-    with pytest.raises(ValueError, match=r"records\.sqlite.*anew with .*or put a copy"):
-        local.open()
-
-
-def test_records_damaged_within_are_named(local: Place, folder: Path) -> None:
-    local.make(many(2000))
-    path = folder / "records.sqlite"
-    content = bytearray(path.read_bytes())
-    content[8192:] = b"\xa5" * (len(content) - 8192)
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"records\.sqlite is damaged"):
-        local.open().search(unit(0)[None], 3)
-
-
-def test_records_without_a_table_are_named(local: Place, folder: Path) -> None:
-    local.make(many(3))
-    connection = sqlite3.connect(folder / "records.sqlite")
-    connection.execute("DROP TABLE vectors")
-    connection.close()
-    with pytest.raises(ValueError, match=r"damaged: no such table: vectors.*anew with"):
-        local.open()
-
-
-def test_what_sqlite_refuses_is_no_damage(local: Place) -> None:
-    local.make(many(3))
-    opened = local.open()
-    opened._store._idle[0].setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 20)
-    with pytest.raises(ValueError, match=r"SQLite refuses what was asked: .* is kept"):
-        opened.search(unit(0)[None], 3, {"label": "c1"})
-    opened.close()
-
-
-def test_other_data_base_is_refused(local: Place, folder: Path) -> None:
-    local.make()
-    (folder / "records.sqlite").unlink()
-    connection = sqlite3.connect(folder / "records.sqlite")
-    connection.execute("CREATE TABLE records (row INTEGER PRIMARY KEY)")
-    connection.close()
-    with pytest.raises(ValueError, match="holds no records of dce_tf"):
         local.open()
 
 
@@ -342,142 +221,6 @@ def test_kind_goes_with_the_number_when_it_is_auto(local: Place, monkeypatch) ->
     assert opened.describe()["kind"] == "hnsw"
     assert opened.describe()["since_build"] == 0
     opened.close()
-
-
-TSNE = pytest.param("tsne", marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("method", ["pca", TSNE])
-def test_map_places_and_colours_a_sample(local: Place, method: str) -> None:
-    left, right = np.eye(DIM, dtype=np.float32)[:2]
-    rng = np.random.default_rng(0)
-    records = []
-    for number in range(40):
-        vector = (left if number % 2 else right) + rng.normal(0, 0.05, DIM)
-        records.append(record(number, number, label=f"c{number % 2}"))
-        records[-1] = type(records[-1])(
-            number, vector.astype(np.float32), f"c{number % 2}"
-        )
-    local.make(records, map_plan=MapPlan(method, points=30, clusters=2))
-    opened = local.open()
-    assert opened.describe()["map"] == method
-    drawn = opened.map()
-    assert drawn["method"] == method
-    assert len({point["id"] for point in drawn["points"]}) == 30
-    sides: dict = {}
-    for point in drawn["points"]:
-        assert point["label"] == f"c{point['id'] % 2}"
-        assert -1 <= point["x"] <= 1
-        assert -1 <= point["y"] <= 1
-        sides.setdefault(point["label"], []).append(point)
-    for one, other in (sides.values(), list(sides.values())[::-1]):
-        assert len({point["cluster"] for point in one}) == 1
-        assert one[0]["cluster"] != other[0]["cluster"]
-    gap = abs(
-        np.mean([point["x"] for point in sides["c0"]])
-        - np.mean([point["x"] for point in sides["c1"]])
-    )
-    if method == "pca":
-        assert gap > 1
-    opened.close()
-
-
-def test_map_stays_while_another_process_builds(local: Place) -> None:
-    local.make(many(5), map_plan=MapPlan())
-    reader, writer = local.open(read_only=True), local.open()
-    before = reader.map()
-    writer.delete([0])
-    writer.rebuild()
-    assert len(writer.map()["points"]) == 4
-    assert reader.map() == before
-    assert len(before["points"]) == 5
-    for opened in (reader, writer):
-        opened.close()
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3])
-@pytest.mark.parametrize("method", ["pca", "tsne"])
-def test_map_of_few_records_is_drawn(local: Place, count: int, method: str) -> None:
-    local.make(many(count), map_plan=MapPlan(method))
-    opened = local.open()
-    assert len(opened.map()["points"]) == count
-    opened.rebuild()
-    assert len(opened.map()["points"]) == count
-    opened.close()
-
-
-def test_sample_of_a_stream_is_of_all_of_it() -> None:
-    sample: Reservoir[int] = Reservoir(100)
-    for start in range(0, 1000, 7):
-        sample.add(range(start, min(1000, start + 7)))
-    assert len(set(sample.kept)) == 100
-    assert 400 < np.mean(sample.kept) < 600
-    assert 5 < sum(each < 100 for each in sample.kept) < 18
-    few: Reservoir[int] = Reservoir(100)
-    few.add(range(9))
-    assert few.kept == list(range(9))
-
-
-@pytest.mark.parametrize(
-    ("plan", "message"),
-    [
-        ({"method": "umapp"}, "--map=umapp: expected one of pca, tsne, none"),
-        ({"points": 0}, "--map_points=0"),
-        ({"clusters": 0}, "--map_clusters=0"),
-    ],
-)
-def test_map_that_cannot_be_is_refused(plan: dict, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        MapPlan(**plan)
-
-
-def test_thumbnail_is_read_from_the_image_folder(local: Place, tmp_path: Path) -> None:
-    images = tmp_path / "images"
-    fakes.write_image(images / "a" / "one.jpg", 1, np.random.default_rng(0), 600)
-    (images / "broken.jpg").write_bytes(b"no image")
-    local.make(
-        [
-            record("one", 1, path="a/one.jpg"),
-            record("broken", 2, path="broken.jpg"),
-            record("missing", 3, path="missing.jpg"),
-        ],
-        image_root=str(images),
-    )
-    opened = local.open()
-    small = tmp_path / "small.jpg"
-    small.write_bytes(opened.thumbnail("one"))
-    with Image.open(small) as image:
-        assert (image.format, image.size) == ("JPEG", (256, 256))
-    assert opened.thumbnail("broken") is opened.thumbnail("missing") is None
-    opened.close()
-
-
-def test_thumbnail_is_upright_and_keeps_its_shape(tmp_path: Path) -> None:
-    path = tmp_path / "turned.jpg"
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGBA", (800, 400), (255, 0, 0, 9)).convert("RGB").save(path, exif=exif)
-    small = tmp_path / "small.jpg"
-    small.write_bytes(make_thumbnail(path.read_bytes()))
-    with Image.open(small) as image:
-        assert image.size == (128, 256)
-    grey = tmp_path / "grey.png"
-    Image.new("LA", (10, 20)).save(grey)
-    small.write_bytes(make_thumbnail(grey))
-    with Image.open(small) as image:
-        assert (image.mode, image.size) == ("RGB", (10, 20))
-
-
-def test_thumbnail_of_a_photograph_with_an_odd_tag(tmp_path: Path) -> None:
-    small = make_thumbnail(fakes.odd_photograph((800, 400), (0, 0, 0)))
-    with Image.open(io.BytesIO(small)) as image:
-        assert image.size == (128, 256)
-
-
-def test_huge_picture_is_not_decoded(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("dce_tf.index.pictures.MOST_PIXELS", 99)
-    Image.new("RGB", (10, 10)).save(tmp_path / "a.png")
-    assert make_thumbnail(tmp_path / "a.png") is None
 
 
 WRITER = """
