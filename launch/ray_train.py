@@ -3,9 +3,9 @@
     python launch/ray_train.py --num_workers=4 --use_gpu -- \
       --dataset=sop --data_dir=/data --log_dir=/runs
 
-What stands behind `--` goes to `python main.py`. Ray tells each worker its place in
-TF_CONFIG. `--log_dir` must be one folder for all workers: any may be the chief after
-a restart. RAY_ADDRESS names the
+What stands behind `--` goes to `python main.py`; a file given as `--plugin` travels to
+the workers. Ray tells each worker its place in TF_CONFIG. `--log_dir` must be one
+folder for all workers: any may be the chief after a restart. RAY_ADDRESS names the
 cluster; without it one starts on this machine, and ends with the training.
 """
 
@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,33 @@ def train_one(settings: dict[str, Any]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     from dce_tf import cli
 
-    code = cli.main(settings["words"])
+    words = with_plugins(settings["words"], settings["plugins"])
+    code = cli.main(words)
     if code:
         raise RuntimeError(f"The worker ended with exit code {code}; see its output.")
+
+
+def plugin_files(words: Sequence[str]) -> dict[str, str]:
+    """Returns the text of every file of Python that a command line names."""
+    named = [part for word in words for part in word.partition("=")[2].split(",")]
+    named += words
+    return {
+        path: Path(path).read_text(encoding="utf-8")
+        for path in named
+        if path.endswith(".py") and Path(path).is_file()
+    }
+
+
+def with_plugins(words: Sequence[str], files: Mapping[str, str]) -> list[str]:
+    """Returns a command line that finds the files where they are not yet."""
+    missing = {path: text for path, text in files.items() if not Path(path).is_file()}
+    folder = Path(tempfile.mkdtemp()) if missing else Path()
+    words = list(words)
+    for path, text in missing.items():
+        here = folder / Path(path).name
+        here.write_text(text, encoding="utf-8")
+        words = [word.replace(path, str(here)) for word in words]
+    return words
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,7 +87,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     TensorflowTrainer(
         train_one,
-        train_loop_config={"words": given.words, "folder": str(Path.cwd())},
+        train_loop_config={
+            "words": given.words,
+            "folder": str(Path.cwd()),
+            "plugins": plugin_files(given.words),
+        },
         scaling_config=train.ScalingConfig(
             num_workers=given.num_workers, use_gpu=given.use_gpu
         ),

@@ -5,6 +5,7 @@ from dce_tf.clustering.agreement import (
     normalized_mutual_information,
     pairwise_f1,
 )
+from dce_tf.clustering.classes import class_means
 from dce_tf.clustering.division import Division, divide, split, whole_division
 from dce_tf.clustering.kmeans import KMeansResult, fit_kmeans
 from dce_tf.clustering.matching import Matching, match_clusters
@@ -14,6 +15,7 @@ __all__ = [
     "KMeansResult",
     "Matching",
     "adjusted_mutual_information",
+    "class_means",
     "divide",
     "fit_kmeans",
     "match_clusters",

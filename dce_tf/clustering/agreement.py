@@ -17,7 +17,7 @@ def normalized_mutual_information(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> f
     Args:
         a: Integer label of each item, `(num_items,)`; items below 0 in either do not
             count.
-        b: Likewise.
+        b: The same of the other grouping.
 
     Returns:
         0 to 1. By definition 1 if both put everything into one group.
@@ -37,7 +37,7 @@ def adjusted_mutual_information(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> flo
 
     Args:
         a: As of `normalized_mutual_information`.
-        b: Likewise.
+        b: The same of the other grouping.
 
     Returns:
         At most 1; 0 on average for random groups. By definition 1 if both put
@@ -60,7 +60,7 @@ def pairwise_f1(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
 
     Args:
         a: As of `normalized_mutual_information`.
-        b: Likewise.
+        b: The same of the other grouping.
 
     Returns:
         0 to 1; by definition 0 if neither has a pair in one group.

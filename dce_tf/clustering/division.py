@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dce_tf.clustering.agreement import normalized_mutual_information
-from dce_tf.clustering.balance import balance_clusters
-from dce_tf.clustering.kmeans import KMeansResult, fit_kmeans
+from dce_tf.clustering.classes import points_to_cluster
 from dce_tf.clustering.matching import match_clusters
 from dce_tf.clustering.points import Points, cluster_means
-
-Assignment = npt.NDArray[np.int32]
-Features = npt.NDArray[np.float32]
+from dce_tf.clustering.trainable import (
+    Assignment,
+    Features,
+    trainable_clusters,
+    without_lone,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Division:
         matching_cost: Images that changed cluster since the last division, counted in
             both; None where no ids were matched: for the first, where clusters were cut
             in two, and where k-means failed.
-        kept: Share of the images that kept their cluster; None likewise.
+        kept: Share of the images that kept their cluster; None in the same cases.
         nmi: Normalised mutual information with the last division; None for the first,
             and where k-means failed.
         centroids: Of unit vectors, float32 `(num_clusters, feature_dim)`, those merged
@@ -42,6 +44,9 @@ class Division:
             `(num_images,)`, where this division is of one cluster: for samplers that
             look for alike images. None where `membership` says it.
         kmeans_seconds: How long k-means took.
+        class_means: Mean of the images of each class, of unit length, float32
+            `(num_classes, feature_dim)`, for samplers that look for alike classes; None
+            unless asked for.
     """
 
     assignment: Assignment
@@ -54,6 +59,7 @@ class Division:
     centroids: Features | None = None
     groups: Assignment | None = None
     kmeans_seconds: float = 0.0
+    class_means: Features | None = None
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -65,6 +71,23 @@ class Division:
     def num_lone(self) -> int:
         """Images that are left out until the next division."""
         return int(np.count_nonzero(self.assignment < 0))
+
+    def of_rows(
+        self, rows: npt.NDArray[np.int64], labels: npt.NDArray[np.int32]
+    ) -> Division:
+        """Returns the division of some of its images, rows renumbered.
+
+        Args:
+            rows: Which images.
+            labels: Their classes, int32 `(num_rows,)`.
+        """
+        membership = self.membership[rows]
+        return dataclasses.replace(
+            self,
+            assignment=without_lone(membership, labels),
+            membership=membership,
+            groups=None if self.groups is None else self.groups[rows],
+        )
 
 
 def whole_division(
@@ -93,9 +116,10 @@ def divide(
     seed: int = 0,
     previous: Division | None = None,
     adapt_centroids: bool = False,
+    by: str = "images",
     **options: Any,
 ) -> Division:
-    """Clusters images by their features and carries the ids of the last division on.
+    """Clusters images or classes by features; carries on the ids of the last division.
 
     A cluster without enough classes of two images cannot be trained on: its images join
     the cluster with the nearest centroid, and its id stays empty.
@@ -109,6 +133,10 @@ def divide(
         previous: The last division, to match with.
         adapt_centroids: Start k-means from the means of the previous clusters in these
             features (Sanakoyeu et al., TPAMI 2021).
+        by: `"images"`, or `"classes"`: k-means sees the mean of each class, and all
+            images of a class are in one cluster, so that none is lone and no positive
+            pair is lost. `"random"` deals the classes out once, whatever the
+            features: what dividing gives without clusters.
         **options: Of `trainable_clusters`: min_classes, tries, balance, and those of
             `fit_kmeans`.
 
@@ -116,15 +144,18 @@ def divide(
         ValueError: If there are no two classes of two images, the last division is of
             other images or has more clusters, or as `fit_kmeans`.
     """
+    _check_trainable(labels)
+    if by == "random":
+        return _dealt_out(labels, num_clusters, seed, previous)
     if len(features) != len(labels):
         raise ValueError(f"{len(features)} features, but {len(labels)} labels.")
-    _check_trainable(labels)
     points = Points(features, unit_length=True)
     initial = None
     if adapt_centroids and previous is not None:
         initial = _means(points, previous.membership, num_clusters)
+    units = points_to_cluster(points, labels, by)
     result = trainable_clusters(
-        points,
+        *units,
         labels,
         num_clusters,
         seed=seed,
@@ -158,6 +189,7 @@ def split(
     parent: Division,
     *,
     seed: int = 0,
+    by: str = "images",
     **options: Any,
 ) -> Division:
     """Cuts every cluster in two: cluster c becomes 2c and 2c + 1.
@@ -169,6 +201,7 @@ def split(
         labels: Class of each image, int32 `(num_images,)`.
         parent: The division to cut.
         seed: Decides where each 2-means starts.
+        by: `"images"` or `"classes"`, as of `divide`.
         **options: As of `divide`.
 
     Raises:
@@ -183,8 +216,9 @@ def split(
         if len(rows) < 2:
             membership[rows] = 2 * cluster
             continue
+        points = Points(features, rows, unit_length=True)
         half = trainable_clusters(
-            Points(features, rows, unit_length=True),
+            *points_to_cluster(points, labels[rows], by),
             labels[rows],
             2,
             seed=seed + cluster,
@@ -205,57 +239,19 @@ def split(
     )
 
 
-def trainable_clusters(
-    points: Points,
+def _dealt_out(
     labels: npt.NDArray[np.int32],
     num_clusters: int,
-    *,
-    seed: int = 0,
-    min_classes: int = 2,
-    tries: int = 1,
-    balance: float | None = None,
-    initial_centroids: Features | None = None,
-    **kmeans: Any,
-) -> KMeansResult:
-    """Clusters points so that each cluster can be trained on.
-
-    Args:
-        points: Of unit length.
-        labels: Class of each point, int32 `(num_points,)`.
-        num_clusters: How many clusters.
-        seed: Decides where k-means starts.
-        min_classes: Classes of two images that a cluster must have.
-        tries: How many starts to try before clusters that lack them are merged away.
-        balance: Make the sizes differ from their mean by at most this factor; None
-            leaves them as they are.
-        initial_centroids: Where the first try starts.
-        **kmeans: Passed on to `fit_kmeans`.
-
-    Raises:
-        ValueError: As `fit_kmeans`.
-    """
-    seeds = [
-        seed,
-        *np.random.default_rng(seed).integers(2**31, size=tries - 1).tolist(),
-    ]
-    seconds = 0.0
-    for start in seeds:
-        result = fit_kmeans(
-            points,
-            num_clusters,
-            seed=start,
-            initial_centroids=initial_centroids,
-            **kmeans,
-        )
-        initial_centroids = None
-        seconds += result.seconds
-        if balance is not None:
-            result = balance_clusters(points, result, balance)
-        result = dataclasses.replace(result, seconds=seconds)
-        if not len(_untrainable(result.assignment, labels, num_clusters, min_classes)):
-            return result
-    merged = merge_untrainable(result.assignment, labels, result.centroids, min_classes)
-    return dataclasses.replace(result, assignment=merged)
+    seed: int,
+    previous: Division | None,
+) -> Division:
+    """Returns classes dealt out evenly, those of the last division if there is one."""
+    if previous is not None:
+        return dataclasses.replace(previous, kept=1.0, matching_cost=0, nmi=1.0)
+    classes = int(labels.max()) + 1
+    cluster_of = np.random.default_rng(seed).permutation(classes) % num_clusters
+    membership = cluster_of[labels].astype(np.int32)
+    return Division(without_lone(membership, labels), membership, num_clusters)
 
 
 def _means(
@@ -276,68 +272,3 @@ def _check_trainable(labels: npt.NDArray[np.int32]) -> None:
             "more: training needs two such classes, for positive and negative pairs. "
             "Give more images."
         )
-
-
-def _class_counts(
-    membership: Assignment, labels: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Counts the images of each class in each cluster: pairs, inverse, counts."""
-    num_classes = int(labels.max()) + 1
-    keys = membership.astype(np.int64) * num_classes + labels
-    pairs, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return pairs // num_classes, inverse, counts
-
-
-def without_lone(membership: Assignment, labels: npt.NDArray[np.int32]) -> Assignment:
-    """Returns −1 for every image that is the only one of its class in its cluster.
-
-    Args:
-        membership: Cluster of each image, int32 `(num_images,)`; −1 stays −1.
-        labels: Class of each image, int32 `(num_images,)`.
-    """
-    _, inverse, counts = _class_counts(membership, labels)
-    return np.where(counts[inverse] > 1, membership, -1).astype(np.int32)
-
-
-def merge_untrainable(
-    membership: Assignment,
-    labels: npt.NDArray[np.int32],
-    centroids: Features,
-    min_classes: int = 2,
-) -> Assignment:
-    """Moves clusters with too few classes of two images to their nearest neighbours.
-
-    Args:
-        membership: Cluster of each image, int32 `(num_images,)`, none below 0.
-        labels: Class of each image, int32 `(num_images,)`.
-        centroids: float32 `(num_clusters, feature_dim)`.
-        min_classes: How many such classes a cluster needs.
-
-    Returns:
-        Cluster of each image, one at a time merged until all can be trained on or one
-        is left.
-    """
-    membership = membership.copy()
-    num_clusters = len(centroids)
-    while True:
-        there = np.bincount(membership, minlength=num_clusters) > 0
-        failing = _untrainable(membership, labels, num_clusters, min_classes)
-        failing = failing[there[failing]]
-        if not len(failing) or np.count_nonzero(there) == 1:
-            return membership
-        gap = np.linalg.norm(centroids - centroids[failing[0]], axis=1)
-        gap[~there] = np.inf
-        gap[failing[0]] = np.inf
-        membership[membership == failing[0]] = np.argmin(gap)
-
-
-def _untrainable(
-    membership: Assignment,
-    labels: npt.NDArray[np.int32],
-    num_clusters: int,
-    min_classes: int,
-) -> npt.NDArray[np.int64]:
-    """Returns the clusters, empty ones too, with fewer classes of two images."""
-    cluster, _, counts = _class_counts(membership, labels)
-    classes = np.bincount(cluster[counts > 1], minlength=num_clusters)
-    return np.flatnonzero(classes < min_classes)

@@ -1,4 +1,4 @@
-"""k-means over all points, with all restarts, until it stands still."""
+"""k-means over all points, with all restarts, until it converges."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf import faiss_backend
+from dce_tf.base.errors import first_line
+from dce_tf.clustering import faiss_backend
 from dce_tf.clustering.points import Points, Vectors
-from dce_tf.errors import first_line
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ def fit_kmeans(
         initial_centroids: Where the first run starts, float32 `(num_clusters, dim)`;
             further restarts start from k-means++.
         tolerance: Stop when an iteration lowers the objective by less than this share.
-        num_sampled: Find the centroids on so many points, drawn at random, and assign
-            all to them; 0 takes all.
+        num_sampled: On how many points, drawn at random, to find the centroids that
+            all are then assigned to; 0 takes all.
 
     Returns:
         The clusters.

@@ -34,7 +34,7 @@ def match_clusters(old: Assignment, new: Assignment, num_clusters: int) -> Match
 
     Args:
         old: Cluster of each image last time, int `(num_images,)`; −1 in none.
-        new: Cluster of each image this time, likewise.
+        new: Cluster of each image this time; −1 in none.
         num_clusters: How many clusters both have.
 
     Raises:

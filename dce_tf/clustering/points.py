@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 Rows = npt.NDArray[np.int64]
 Vectors = npt.NDArray[np.float32]
 
 _MOST_BYTES = 64 << 20
-# FAISS searches so many at once: blocks that are multiples of it give the same sums.
+# FAISS searches this many at once: blocks that are multiples of it give the same sums.
 _UNIT = 4096
 _ROUNDING = 1e-5  # Of the length of a row of several thousand float32.
 
@@ -104,8 +105,15 @@ def cluster_means(
     sums = np.zeros((num_clusters, points.shape[1]))
     for rows, values in points.blocks():
         own = membership[rows]
-        for cluster in np.unique(own[own >= 0]):
-            sums[cluster] += values[own == cluster].sum(axis=0)
+        for first in range(0, len(own), _UNIT):
+            part = own[first : first + _UNIT]
+            there = np.flatnonzero(part >= 0)
+            # There may be more clusters than rows: only those that occur are summed.
+            present, row = np.unique(part[there], return_inverse=True)
+            shape = (len(present), len(part))
+            # Of float64, so that the sums are.
+            which = sparse.csr_array((np.ones(len(there)), (row, there)), shape)
+            sums[present] += which @ values[first : first + _UNIT].astype(np.float64)
     counted = membership[membership >= 0]
     sizes = np.bincount(counted, minlength=num_clusters)[:num_clusters]
     return (sums / np.maximum(sizes, 1)[:, None]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""List all runs under a folder, the best first: `browse LOGDIR [--csv]`."""
+"""Prints a table of runs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.reports.tables import print_table
-from dce_tf.runs.listing import as_csv, as_table, list_runs
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the command."""
-    flags.DEFINE_bool("csv", False, "Print as CSV.", flag_values=values)
-    flags.DEFINE_bool(
-        "verbose", False, "Show tracebacks and warnings.", flag_values=values
-    )
+from dce_tf.runs.run_table import as_csv, as_table, list_runs
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:

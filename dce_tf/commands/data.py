@@ -1,53 +1,42 @@
-"""Look at a data set before training: counts, and every image decoded once.
-
-Exits with 1 if it cannot be trained on. `--make_index=FILE` writes it as a CSV index,
-for `--dataset=csv`.
-"""
+"""Counts and decodes the images of a data set."""
 
 from __future__ import annotations
 
 import collections
-import csv
-import os
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import flags
 from rich.table import Table
 
-from dce_tf import config as config_module
+from dce_tf.base.errors import UsageError
+from dce_tf.base.files import write_json
+from dce_tf.config.profiles import DEFAULT, find_recipe, measured_cost
 from dce_tf.datasets import DATASETS, Images, Splits
-from dce_tf.errors import UsageError
-from dce_tf.files import replacing
+from dce_tf.datasets.checks import require_train
+from dce_tf.datasets.duplicates import Duplicate, find_duplicates
+from dce_tf.datasets.index_writing import write_index
+from dce_tf.datasets.verdicts import Verdicts, data_folder, read_verdicts
+from dce_tf.images.scan import ImageFacts, survey
+from dce_tf.reports.display import Display
 from dce_tf.reports.tables import print_table
-from dce_tf.scan import ImageFacts, survey
-from dce_tf.training.display import Display
 
-_SETTINGS = (
-    "dataset",
-    "data_dir",
-    "allow_partial_data",
-    "max_bad_images",
-    "max_image_pixels",
-    "num_workers",
-)
+PROBLEMS_FILE = "data_problems.json"
 _SHOWN_PROBLEMS = 10
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the command."""
-    config_module.define_flags(values, [*_SETTINGS, "verbose"])
-    flags.DEFINE_string(
-        "make_index", None, "Write the data set as this CSV index.", flag_values=values
-    )
+_SHOWN_DUPLICATES = 3
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Prints the table."""
     if arguments:
         raise UsageError(f"Unexpected word {arguments[0]!r}: flags begin with --.")
+    if settings["verdicts"] and not settings["make_index"]:
+        raise UsageError(
+            "--verdicts says what a CSV index is to hold. Say where it goes with "
+            "--make_index=FILE, too."
+        )
     display = Display()
     splits = DATASETS.build(
         settings["dataset"],
@@ -67,14 +56,31 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     print_table(as_table(parts, facts))
     for warning in splits.warnings:
         display.note(f"Warning: {warning}")
+    recipe = find_recipe(DEFAULT, settings["dataset"])
+    if recipe is not None and (cost := measured_cost(recipe)) is not None:
+        display.note(cost)
     if settings["make_index"]:
-        write_index(splits, Path(settings["make_index"]))
+        verdicts = _verdicts(settings, splits)
+        write_index(splits, Path(settings["make_index"]), verdicts)
+        if verdicts is not None:
+            display.note(
+                f"Verdicts: {len(verdicts.dropped)} images are left out, and "
+                f"{len(verdicts.relabelled)} have another class."
+            )
         display.note(f"Written: {settings['make_index']}")
-    return _verdict(facts, settings["max_bad_images"], display)
+    broken = {path: fact.problem for path, fact in facts.items() if fact.problem}
+    duplicates = find_duplicates(parts)
+    if broken or duplicates:
+        file = Path(settings["output_dir"], PROBLEMS_FILE)
+        write_json(file, as_document(broken, duplicates))
+        _show(broken, duplicates, display)
+        display.note(f"All are listed in {file}.")
+    require_train(splits, settings["data_dir"])
+    return _verdict(len(broken), len(facts), settings["max_bad_images"], display)
 
 
 def as_table(parts: Mapping[str, Images], facts: Mapping[str, ImageFacts]) -> Table:
-    """Returns a row a split: how many, how large, and what is unusual."""
+    """Returns one row per split: how many, how large, and what is unusual."""
     table = Table()
     table.add_column("split")
     for heading in (
@@ -111,61 +117,67 @@ def as_table(parts: Mapping[str, Images], facts: Mapping[str, ImageFacts]) -> Ta
     return table
 
 
-def write_index(splits: Splits, path: Path) -> None:
-    """Writes splits as a CSV index, with paths relative to its folder.
+def _verdicts(settings: Mapping[str, Any], splits: Splits) -> Verdicts | None:
+    if not settings["verdicts"]:
+        return None
+    files = [Path(file) for file in settings["verdicts"]]
+    verdicts = read_verdicts(files, data_folder(settings["data_dir"]))
+    parts = splits.parts().values()
+    verdicts.check_known(path for part in parts for path in part.paths)
+    return verdicts
 
-    Of several tests it holds the first; images of no known class have no place in it.
 
-    Raises:
-        ValueError: If an image does not lie below that folder.
+def as_document(
+    broken: Mapping[str, str], duplicates: Sequence[Duplicate]
+) -> dict[str, Any]:
+    """Returns what `PROBLEMS_FILE` holds.
+
+    Args:
+        broken: What is wrong with each broken image, by path.
+        duplicates: The images that are there more than once.
     """
-    root = path.parent.resolve()
-    parts = Splits(splits.train, splits.val, splits.tests[:1]).parts()
-    grouped = any(images.groups is not None for images in parts.values())
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("path", "label", "split", *(["group"] if grouped else [])))
-        for split, images in parts.items():
-            for row, (image, label) in enumerate(
-                zip(images.paths, images.labels, strict=True)
-            ):
-                line = [_below(root, image, path), images.class_names[label], split]
-                if grouped:
-                    line.append(_group_name(images, row))
-                writer.writerow(line)
+    return {
+        "broken": dict(broken),
+        "identical": [
+            [dataclasses.asdict(each) for each in duplicate.found]
+            for duplicate in duplicates
+        ],
+    }
 
 
-def _below(root: Path, image: str, index: Path) -> str:
-    # Not the image itself: it may be a link to wherever.
-    folder = Path(image).parent.resolve()
-    relative = os.path.relpath(folder / Path(image).name, root)
-    if relative.startswith(".."):
-        raise ValueError(
-            f"--make_index={index}: {image} does not lie below {root}, and a CSV "
-            "index names images below its own folder. Write it into the data set's "
-            "folder."
-        )
-    return relative
-
-
-def _group_name(images: Images, row: int) -> str:
-    if images.groups is None or images.groups[row] < 0:
-        return ""
-    return str(images.groups[row])
-
-
-def _verdict(
-    facts: Mapping[str, ImageFacts], max_bad_images: float, display: Display
-) -> int:
-    broken = {path: fact.problem for path, fact in facts.items() if fact.problem}
+def _show(
+    broken: Mapping[str, str], duplicates: Sequence[Duplicate], display: Display
+) -> None:
     for path, problem in list(broken.items())[:_SHOWN_PROBLEMS]:
         display.note(f"Broken: {path}: {problem}")
     if len(broken) > _SHOWN_PROBLEMS:
         display.note(f"… and {len(broken) - _SHOWN_PROBLEMS} more.")
-    if len(broken) <= max_bad_images * len(facts):
+    for kind, found in (
+        ("class", [each for each in duplicates if each.in_two_classes]),
+        ("split", [each for each in duplicates if each.in_two_splits]),
+    ):
+        if found:
+            display.note(
+                "Warning: the same file, byte for byte, is in more than one "
+                f"{kind} ({len(found)} such), for example:"
+            )
+        for duplicate in found[:_SHOWN_DUPLICATES]:
+            display.note(
+                "  "
+                + ", ".join(
+                    f"{each.path} ({each.split}, class {each.name})"
+                    for each in duplicate.found
+                )
+            )
+
+
+def _verdict(
+    num_broken: int, num_images: int, max_bad_images: float, display: Display
+) -> int:
+    if num_broken <= max_bad_images * num_images:
         return 0
     display.note(
-        f"Unusable: {len(broken)} of {len(facts)} images are broken, more than "
+        f"Unusable: {num_broken} of {num_images} images are broken, more than "
         f"--max_bad_images={max_bad_images} allows."
     )
     return 1

@@ -1,29 +1,18 @@
-"""Export a run, or a `.keras` file, for serving: `export RUN`.
-
-`export RUN` writes its best epoch as the next version, a SavedModel for TensorFlow
-Serving, to the run's own export/; `export FILE.keras --image_size=224` to FILE-export/.
-
-`--format` names another format; it goes to export-FORMAT/. Each export is run once and
-refused if it does not embed as the model does. `litert_int8` is calibrated on training
-images: those of the run, or of --dataset and --data_dir. `--top_k_index` takes what
-`embed` or `index` made with the same model, exported with the same flags.
-"""
+"""Exports the model of a run or of a file."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-from absl import flags
-
-from dce_tf import config as config_module
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
+from dce_tf.commands.flags.export import DATA
+from dce_tf.commands.selecting import named_path
 from dce_tf.export import EXPORT_FORMATS
-from dce_tf.model import EmbeddingModel
-from dce_tf.run_directory import RunDirectory
+from dce_tf.network.backbones.model_file import read_model
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.exporting import (
     ExportSettings,
     export_model,
@@ -31,46 +20,8 @@ from dce_tf.runs.exporting import (
     image_source,
 )
 from dce_tf.runs.outcome import load_best_model
-from dce_tf.runs.selecting import define_run_flag, named_path
+from dce_tf.runs.plugged import settings_of
 from dce_tf.runs.sources import plain_config
-
-_DATA = ("dataset", "data_dir")
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the command."""
-    define_run_flag(values)
-    for name, default, text in (
-        ("format", "saved_model", f"What to write: {', '.join(EXPORT_FORMATS)}."),
-        (
-            "precision",
-            None,
-            "What weights are stored as: float32, or float16 for half the size, from "
-            "which the network computes as it was trained.",
-        ),
-        (
-            "output_dir",
-            None,
-            "Holds the versions, 1, 2, …; default: beside it.",
-        ),
-        (
-            "top_k_index",
-            None,
-            "Folder of embeddings, or an index: adds the signature top_k, from "
-            "image_bytes to the ids, scores and labels of the nearest of them.",
-        ),
-    ):
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    flags.DEFINE_integer(
-        "top_k", 10, "How many the signature top_k finds.", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "embedding_learners",
-        None,
-        "Keep the embedding of the first so many learners only; default: all.",
-        flag_values=values,
-    )
-    config_module.define_flags(values, ["image_size", *_DATA], unset=True)
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
@@ -86,7 +37,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         folder=Path(given) if given else None,
     )
     EXPORT_FORMATS.check(wanted.format)
-    data = {name: settings[name] for name in _DATA if settings[name] is not None}
+    data = {name: settings[name] for name in DATA if settings[name] is not None}
     export = _export_file if path.suffix == ".keras" else _export_run
     print(export(path, settings["image_size"], wanted, data))
     return 0
@@ -115,20 +66,17 @@ def _export_run(
     path: Path, image_size: int | None, wanted: ExportSettings, data: dict[str, Any]
 ) -> Path:
     run = RunDirectory.opened(path)
-    config = run.config()
-    if image_size not in (None, config.image_size):
+    config = settings_of(run, data)
+    if image_size not in (None, config.data.image_size):
         raise UsageError(
-            f"--image_size={image_size}: the run has {config.image_size}. Leave "
+            f"--image_size={image_size}: the run has {config.data.image_size}. Leave "
             "the flag out."
         )
-    data_config = dataclasses.replace(config, **data)
-    return export_run(run, load_best_model(run), run.report(), wanted, data_config)
+    return export_run(run, load_best_model(run), run.report(), wanted, config)
 
 
 def _read(path: Path) -> EmbeddingModel:
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such file.")
-    model = keras.models.load_model(path, compile=False)
+    model = read_model(path, str(path))
     if isinstance(model, EmbeddingModel):
         return model
     raise ValueError(

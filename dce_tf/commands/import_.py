@@ -1,9 +1,4 @@
-"""Read a checkpoint of the authors' PyTorch programs: `import FILE.pt`.
-
-Writes FILE.keras, which `evaluate FILE.keras --dataset=…` scores and
-`export FILE.keras` makes ready for serving. A `.pt` needs PyTorch; its `.safetensors`
-needs nothing.
-"""
+"""Reads a PyTorch checkpoint into a `.keras` file."""
 
 from __future__ import annotations
 
@@ -11,32 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
-from dce_tf.errors import UsageError
-from dce_tf.files import replacing
+from dce_tf.base.errors import UsageError
+from dce_tf.base.files import replacing
 from dce_tf.runs.importing import import_checkpoint
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the command."""
-    flags.DEFINE_integer(
-        "num_clusters",
-        None,
-        "K of its training, for a file without masks.",
-        lower_bound=1,
-        flag_values=values,
-    )
-    flags.DEFINE_alias("nb_clusters", "num_clusters", flag_values=values)
-    flags.DEFINE_string(
-        "output",
-        None,
-        "The .keras file to write; default: beside it.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "verbose", False, "Show tracebacks and warnings.", flag_values=values
-    )
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:

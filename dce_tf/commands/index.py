@@ -1,66 +1,34 @@
-"""Make an index to search in from embeddings: `index EMBEDDINGS`.
-
-EMBEDDINGS is the folder that `embed` wrote, all shards of it. The index is a directory,
-beside it or --output_dir, for `search` and `serve`; with --milvus=URI it is a
-collection of a Milvus server, or of Milvus Lite where URI is a file.
-"""
+"""Builds an index from embeddings."""
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
+from dce_tf.base.program import PROGRAM
+from dce_tf.export.calibration import find_calibration
 from dce_tf.index import build_collection
+from dce_tf.index.calibration import Calibration
 from dce_tf.index.embeddings import (
     Header,
+    Part,
     check_folder,
+    count_classes,
     count_records,
     read_records,
 )
-from dce_tf.index.kinds import KINDS, check_kind
-from dce_tf.index.maps import METHODS, MapPlan
-from dce_tf.index.milvus.terms import Address
-from dce_tf.training.display import Display, format_seconds
+from dce_tf.index.kinds import check_kind
+from dce_tf.index.maps import MapPlan
+from dce_tf.index.milvus import conditions as milvus
+from dce_tf.index.postgres import address as postgres
+from dce_tf.record import format_seconds
+from dce_tf.reports.display import Display
 
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the command."""
-    for name, default, text in (
-        ("output_dir", None, "Where to write; default: `index` beside EMBEDDINGS."),
-        ("name", None, "What clients call it; default: as the directory."),
-        (
-            "kind",
-            "auto",
-            f"How it is searched: {', '.join(KINDS)}, with options: "
-            "'hnsw(ef=256)'; 'auto' goes by the number of images.",
-        ),
-        ("milvus", None, "Write to this Milvus server or file; needs --name."),
-        ("image_root", None, "Where the images lie, if they were moved."),
-    ):
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    flags.DEFINE_enum(
-        "map",
-        "pca",
-        [*METHODS, "none"],
-        "Map of the gallery in two dimensions; tsne needs scikit-learn.",
-        flag_values=values,
-    )
-    for name, number, text in (
-        ("map_points", MapPlan.points, "The most images on the map."),
-        ("map_clusters", MapPlan.clusters, "Clusters that colour the map."),
-    ):
-        flags.DEFINE_integer(name, number, text, lower_bound=1, flag_values=values)
-    flags.DEFINE_bool(
-        "overwrite", False, "Replace an index that is there.", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "verbose", False, "Show tracebacks and warnings.", flag_values=values
-    )
+Make = Callable[[Path, MapPlan | None, Mapping[str, Any]], tuple[str, str]]
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
@@ -77,13 +45,49 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
             settings["map"], settings["map_points"], settings["map_clusters"]
         )
     started = time.perf_counter()
-    make = _make_directory if settings["milvus"] is None else _make_in_milvus
-    where, made = make(folder, plan, settings)
+    make = _home(settings)
+    calibration = _calibration(check_folder(folder)[0], settings["calibration"])
+    where, made = make(folder, plan, {**settings, "calibration": calibration})
     seconds = format_seconds(time.perf_counter() - started)
     display.note(f"{made}, in {seconds}.")
+    display.note(_meaning(calibration))
     display.note(f"Written: {where}")
-    display.note(f"Try next:  python main.py search {where} PHOTO.jpg")
+    display.note("Try next:")
+    display.note(f"  {PROGRAM} search {shlex.quote(where)} PHOTO.jpg")
+    model = _source_of(check_folder(folder)[0].model)
+    display.note(f"  {PROGRAM} serve {shlex.quote(model)} --index={shlex.quote(where)}")
     return 0
+
+
+def _source_of(model: str) -> str:
+    """Returns what `serve` is told of the model that made embeddings.
+
+    Args:
+        model: The folder of its version; empty if it is not known.
+    """
+    if not model:
+        return "MODEL"
+    version = Path(model)
+    run = version.parents[1] if len(version.parts) > 2 else version
+    path = run if (run / "config.json").is_file() else version
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _home(settings: Mapping[str, Any]) -> Make:
+    """Returns what makes an index in the place that the flags name."""
+    homes: dict[str, Make] = {
+        "output_dir": _make_directory,
+        "milvus": _make_in_milvus,
+        "postgres": _make_in_postgres,
+    }
+    given = [name for name in homes if settings[name] is not None]
+    if len(given) > 1:
+        raise UsageError(
+            f"{' and '.join(f'--{name}' for name in given)} do not go together. Pass "
+            "one."
+        )
+    return homes[given[0] if given else "output_dir"]
 
 
 def _make_directory(
@@ -96,7 +100,7 @@ def _make_directory(
         read_records(folder, parts),
         name=settings["name"],
         map_plan=plan,
-        **_common(header, settings),
+        **_common(folder, header, parts, settings),
     )
     return str(output), f"{manifest.count} images, {manifest.built_as}"
 
@@ -107,26 +111,88 @@ def _make_in_milvus(
     # Only those who use Milvus need its library.
     from dce_tf.index.milvus.building import build_milvus
 
-    if settings["output_dir"]:
-        raise UsageError("--milvus and --output_dir do not go together. Pass one.")
-    address = Address.parse(f"milvus:{settings['milvus']}#{settings['name'] or ''}")
+    address = milvus.Address.parse(
+        f"{milvus.PREFIX}{settings['milvus']}#{settings['name'] or ''}"
+    )
     header, parts = check_folder(folder)
     stored = build_milvus(
         address,
         read_records(folder, parts),
         count=count_records(folder, parts),
         map_plan=plan,
-        **_common(header, settings),
+        **_common(folder, header, parts, settings),
     )
     return str(address), f"{stored} images, {settings['kind']}"
 
 
-def _common(header: Header, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _make_in_postgres(
+    folder: Path, plan: MapPlan | None, settings: Mapping[str, Any]
+) -> tuple[str, str]:
+    # Only those who use PostgreSQL need its client.
+    from dce_tf.index.postgres.building import build_postgres
+
+    address = postgres.Address.parse(
+        f"{postgres.PREFIX}{settings['postgres']}#{settings['name'] or ''}"
+    )
+    header, parts = check_folder(folder)
+    stored, kind = build_postgres(
+        address,
+        read_records(folder, parts),
+        count=count_records(folder, parts),
+        map_plan=plan,
+        **_common(folder, header, parts, settings),
+    )
+    return str(address), f"{stored} images, {kind}"
+
+
+def _common(
+    folder: Path, header: Header, parts: Sequence[Part], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    calibration: Calibration | None = settings["calibration"]
+    number = count_classes(folder, parts)
     return {
         "fingerprint": header.fingerprint,
         "embedding_dim": header.embedding_dim,
         "kind": settings["kind"],
         "model": header.model,
         "image_root": settings["image_root"] or header.image_root or None,
+        "calibration": calibration and calibration.for_classes(max(1, number)),
         "overwrite": settings["overwrite"],
     }
+
+
+def _calibration(header: Header, named: str | None) -> Calibration | None:
+    """Returns what the scores of embeddings mean, if their model says so."""
+    if not (named or header.model):
+        return None
+    found = find_calibration(Path(named or header.model))
+    if named is None:
+        # What lies there now may be another model.
+        alike = found is not None and found.fingerprint == header.fingerprint
+        return found if alike else None
+    if found is None:
+        raise UsageError(
+            f"--calibration={named}: found none there; expected a calibrated run or an "
+            f"exported version of one. `{PROGRAM} calibrate RUN` makes it."
+        )
+    if found.fingerprint != header.fingerprint:
+        raise ValueError(
+            f"--calibration={named} is of the model {found.fingerprint}, and the "
+            f"embeddings are of {header.fingerprint}; what scores mean differs from "
+            "model to model. Name the run that the embeddings are of, or embed again "
+            "with this one."
+        )
+    return found
+
+
+def _meaning(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return (
+            "Scores have no probabilities, as nobody has calibrated the model: "
+            f"`{PROGRAM} calibrate RUN`, then index again with --calibration=RUN."
+        )
+    low, high = calibration.far_interval
+    return (
+        f"Scores have probabilities. From {calibration.threshold:.4f} on, {low:.2g} to "
+        f"{high:.2g} of the pairs of two classes are taken for one, in 9 of 10 cases."
+    )

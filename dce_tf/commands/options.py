@@ -1,4 +1,4 @@
-"""List what can be named in a flag, with options and defaults: `options [KIND]`."""
+"""Lists the entries of every registry."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import flags
-
-from dce_tf.augmentation import AUGMENTATIONS
-from dce_tf.backbones import BACKBONES
+from dce_tf.base.errors import UsageError
+from dce_tf.base.plugins import installed_plugins
+from dce_tf.base.registry import Registry, suggest
+from dce_tf.callbacks import CALLBACKS
 from dce_tf.datasets import DATASETS
-from dce_tf.errors import UsageError
 from dce_tf.export import EXPORT_FORMATS
+from dce_tf.images.augmentation import AUGMENTATIONS
 from dce_tf.index.kinds import KINDS as KINDS_OF_INDEX
 from dce_tf.losses import LOSSES
 from dce_tf.miners import MINERS
-from dce_tf.registry import Registry, suggest
+from dce_tf.network.backbones import BACKBONES
 from dce_tf.retrieval.rerankers import RERANKERS
 from dce_tf.sampling import SAMPLERS
 from dce_tf.training.optimizer import OPTIMIZERS
@@ -34,6 +34,7 @@ KINDS: dict[str, Registry[Any]] = {
     "rerank": RERANKERS,
     "kind": KINDS_OF_INDEX,
     "format": EXPORT_FORMATS,
+    "callback": CALLBACKS,
 }
 
 
@@ -42,16 +43,9 @@ HEADER = """\
 
 `python main.py options [KIND]` prints this; `--markdown` wrote this page. Options go in
 parentheses, `--loss="margin(beta=1.1, learn_beta=class)"`; a bare word is text. The
-docstring of each says more, with the paper it comes from.
+docstring of each says more, with the paper it comes from. With `--plugin`, what it
+registers is listed, too.
 """
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the command."""
-    flags.DEFINE_bool("markdown", False, "As tables for a page.", flag_values=values)
-    flags.DEFINE_bool(
-        "verbose", False, "Show tracebacks and warnings.", flag_values=values
-    )
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
@@ -68,6 +62,8 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     for kind in chosen:
         lines = as_markdown(kind) if settings["markdown"] else as_text(kind)
         print("\n".join([*lines, ""]))
+    for name, module in installed_plugins().items() if not settings["markdown"] else ():
+        print(f"--plugin={name} is installed ({module}).")
     return 0
 
 
@@ -83,7 +79,9 @@ def entries(kind: str) -> list[tuple[str, str]]:
             option if default is inspect.Parameter.empty else f"{option}={default!r}"
             for option, default in registry.options(name).items()
         ]
-        summary = (inspect.getdoc(factory) or "").splitlines()[0]
+        summary = (inspect.getdoc(factory) or "One of yours.").splitlines()[0]
+        if registry.origin(name) is not None:
+            summary += f" (From {registry.origin(name)}.)"
         found.append((f"{name}({', '.join(options)})" if options else name, summary))
     if applications:
         text = f"Networks of keras.applications: {', '.join(applications)}."

@@ -1,53 +1,27 @@
-"""Find the images most like others: `search INDEX PHOTO.jpg …`.
-
-INDEX is what `index` made, a directory or milvus:URI#NAME. The images are embedded with
-the model that the index was made with, or that of --run: a run directory, a folder of
-exported versions or one version.
-"""
+"""Embeds images and prints what is nearest to them."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
 from rich.markup import escape
 from rich.table import Table
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
+from dce_tf.commands.explaining import EXPLAINED, explain_hits
 from dce_tf.export import resolve_version
 from dce_tf.export.served import ServedModel
-from dce_tf.index import Collection, Hit, check_model, open_collection
+from dce_tf.images.scan import find_broken
+from dce_tf.index import Collection, check_model, open_collection
+from dce_tf.index.decisions import Answer, calibration_of
 from dce_tf.index.pictures import MOST_PIXELS
+from dce_tf.reports.display import Display
 from dce_tf.reports.hits_sheet import plot_hits
+from dce_tf.reports.match_sheet import plot_matches
 from dce_tf.reports.tables import print_table
-from dce_tf.runs.selecting import define_run_flag
-from dce_tf.scan import find_broken
-from dce_tf.training.display import Display
-
-Hits = Sequence[Sequence[Hit]]
-
-
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the flags of the command."""
-    define_run_flag(values)
-    flags.DEFINE_list("images", [], "Image files, as words too.", flag_values=values)
-    flags.DEFINE_integer(
-        "k", 10, "How many to find.", lower_bound=1, flag_values=values
-    )
-    flags.DEFINE_string(
-        "filter",
-        None,
-        'Only among these: JSON such as \'{"label": "x", "price": {"$lt": 5}}\'.',
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "sheet", None, "Draw what was found into this PNG.", flag_values=values
-    )
-    flags.DEFINE_bool("json", False, "Print as JSON.", flag_values=values)
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
@@ -55,22 +29,32 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     paths = [*arguments[1:], *settings["images"]]
     if not paths:
         raise UsageError("Expected an index and image files: search INDEX PHOTO.jpg")
-    where = _filter(settings["filter"])
+    where, least = _filter(settings["filter"]), settings["min_probability"]
+    if least is not None and not 0 <= least <= 1:
+        raise UsageError(f"--min_probability={least:g}: expected a number, 0 to 1.")
     _check_images(paths)
     sheet = Path(settings["sheet"]) if settings["sheet"] else None
     collection = open_collection(arguments[0], read_only=True)
     try:
+        calibration = collection.calibration
+        if least is not None:
+            calibration = calibration_of(collection)
         model = _model(settings["run"], collection)
         check_model(collection, model.fingerprint, arguments[0])
         found = collection.search(model.embeddings(paths), settings["k"], where)
-        if sheet:
+        answers = [Answer.of(hits, calibration, least) for hits in found]
+        found = [list(answer.hits) for answer in answers]
+        if settings["explain"]:
+            sheet = sheet or Path(EXPLAINED)
+            plot_matches(paths, explain_hits(model, collection, paths, found), sheet)
+        elif sheet:
             plot_hits(paths, found, collection.thumbnail, sheet)
     finally:
         collection.close()
     if settings["json"]:
-        print(json.dumps(_as_json(paths, found), indent=2))
+        print(json.dumps(_as_json(paths, answers), indent=2))
         return 0
-    print_table(_as_table(paths, found))
+    print_table(_as_table(paths, answers, calibrated=calibration is not None))
     if sheet:
         Display().note(f"Written: {sheet}")
     return 0
@@ -104,27 +88,35 @@ def _model(named: str | None, collection: Collection) -> ServedModel:
         ) from error
 
 
-def _as_json(paths: Sequence[str], found: Hits) -> list[dict[str, Any]]:
+def _as_json(paths: Sequence[str], answers: Sequence[Answer]) -> list[dict[str, Any]]:
     return [
-        {"image": path, "hits": [dataclasses.asdict(hit) for hit in hits]}
-        for path, hits in zip(paths, found, strict=True)
+        {"image": path, **answer.as_json()}
+        for path, answer in zip(paths, answers, strict=True)
     ]
 
 
-def _as_table(paths: Sequence[str], found: Hits) -> Table:
+def _as_table(
+    paths: Sequence[str], answers: Sequence[Answer], *, calibrated: bool
+) -> Table:
     table = Table()
-    for heading in ("image", "rank", "score", "id", "label", "metadata"):
-        justify: Any = "right" if heading in ("rank", "score") else "left"
+    figures = ("score", "probability") if calibrated else ("score",)
+    for heading in ("image", "rank", *figures, "id", "label", "metadata"):
+        justify: Any = "right" if heading in ("rank", *figures) else "left"
         table.add_column(heading, justify=justify)
-    for path, hits in zip(paths, found, strict=True):
-        for rank, hit in enumerate(hits, start=1):
+    for path, answer in zip(paths, answers, strict=True):
+        if answer.unknown:
+            table.add_row(escape(path), "unknown", end_section=not answer.hits)
+        for rank, hit in enumerate(answer.hits, start=1):
+            known = answer.probabilities
             cells = (
-                path if rank == 1 else "",
+                path if rank == 1 and not answer.unknown else "",
                 str(rank),
                 f"{hit.score:.4f}",
+                *([f"{known[rank - 1]:.4f}"] if known is not None else []),
                 str(hit.id),
                 hit.label or "",
                 ", ".join(f"{name}={value}" for name, value in hit.metadata.items()),
             )
-            table.add_row(*map(escape, cells), end_section=rank == len(hits))
+            is_last = rank == len(answer.hits)
+            table.add_row(*map(escape, cells), end_section=is_last)
     return table

@@ -1,7 +1,7 @@
 """Readers: one file a data set format, each from a folder to `Splits`."""
 
+from dce_tf.base.registry import Registry, import_siblings
 from dce_tf.datasets.splits import Images, OpenSet, Search, Splits
-from dce_tf.registry import Registry, import_siblings
 
 DATASETS: Registry[Splits] = Registry(
     "dataset", context=("data_dir", "allow_partial_data")

@@ -84,6 +84,6 @@ def _annotations(path: Path, field: str) -> Any:
     except Exception as error:  # SciPy raises many kinds for a damaged file.
         raise ValueError(
             f"{path}: cannot be read ({error}); expected a MATLAB file with "
-            f"`annotations` that have {field} and class. Download it anew."
+            f"`annotations` that have {field} and class. Download it again."
         ) from error
     return rows

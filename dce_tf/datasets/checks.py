@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.datasets.labels import check_names, clean_labels
 from dce_tf.datasets.listing import Listing
 from dce_tf.datasets.splits import Images, Search, Splits
 
@@ -35,17 +36,29 @@ def build_splits(
         map_at: The K of mAP@K.
         warnings: What the reader let pass; this adds to it.
 
+    Returns:
+        The splits; without a training split, which only training needs (see
+        `require_train`), `train` is empty.
+
     Raises:
-        ValueError: If a split is missing, two of them contradict each other, a
-            class is in train and elsewhere, an image is named twice, or train gives no
-            pair or no contrast.
+        ValueError: If there is no test, two splits contradict each other, a class is in
+            train and elsewhere or spelled in two ways, an image is named twice, train
+            gives no pair or no contrast, or nothing in val or the test can be found.
     """
-    found = {split: listing for split, listing in listings.items() if len(listing)}
+    found = {
+        split: dataclasses.replace(listing, names=clean_labels(listing.names))
+        for split, listing in listings.items()
+        if len(listing)
+    }
     _check_present(source, found)
     check_unique(source, found)
-    _check_train(source, found["train"])
+    spelled = check_names(
+        source, itertools.chain.from_iterable(each.names for each in found.values())
+    )
+    if "train" in found:
+        _check_train(source, found["train"])
     for split in found:
-        if split != "train":
+        if split != "train" and "train" in found:
             _check_disjoint(source, found, split)
     images = {split: _number(listing) for split, listing in found.items()}
     groups = _number_names([listing.groups for listing in found.values()])
@@ -56,21 +69,77 @@ def build_splits(
         )
     if "test" in found:
         query = gallery = images["test"]
-        notes = _lone_images("test", found["test"])
     else:
         query, gallery = _number_alike(images["query"], images["gallery"])
-        notes = _missing_matches(found["query"], found["gallery"])
+    test = Search("test", query, gallery)
+    notes = check_search(source, test)
     val = images.get("val")
     if val is not None:
-        notes += _lone_images("val", found["val"]) + _shared_val(found)
+        notes += check_search(source, Search("val", val, val)) + _shared_val(found)
     return Splits(
-        images["train"],
+        images["train"] if "train" in images else Images.none(),
         val,
-        (Search("test", query, gallery),),
+        (test,),
         recall_at=recall_at,
         map_at=map_at,
-        warnings=(*warnings, *notes),
+        warnings=(*warnings, *spelled, *notes),
     )
+
+
+def require_train(splits: Splits, source: str | None) -> None:
+    """Checks that there is something to train on.
+
+    Args:
+        splits: What a reader found.
+        source: Where, for the error.
+
+    Raises:
+        ValueError: If there is no training split.
+    """
+    if not len(splits.train):
+        raise ValueError(
+            f"{source}: found no images in train; expected some, to train on. Add a "
+            "train split of classes that the test does not have. `evaluate` needs none."
+        )
+
+
+def check_search(source: Path | str, search: Search) -> tuple[str, ...]:
+    """Looks for queries that can find nothing, whichever door the labels came in by.
+
+    Args:
+        source: Where the labels stand, for the error.
+        search: What is to be scored.
+
+    Returns:
+        A warning if some can find nothing.
+
+    Raises:
+        ValueError: If none can find anything.
+    """
+    names = search.gallery.class_names
+    queries, images = (
+        np.bincount(part.labels, minlength=len(names))
+        for part in (search.query, search.gallery)
+    )
+    others = images - 1 if search.leave_one_out else images
+    if not np.any((queries > 0) & (others > 0)):
+        has = (
+            f"found one image of each of {np.count_nonzero(queries)} classes in "
+            f"{search.name}; expected a class with two or more, as each image is "
+            "searched among the others"
+            if search.leave_one_out
+            else f"found no class of query in gallery, e.g. "
+            f"{names[search.query.labels[0]]!r}; gallery has such as "
+            f"{names[search.gallery.labels[0]]!r}. Expected the same classes on both "
+            "sides"
+        )
+        raise ValueError(f"{source}: {has}. Correct the labels.")
+    missing = [names[i] for i in np.flatnonzero((queries > 0) & (others < 1))]
+    if search.leave_one_out:
+        what = f"of {search.name} have one image, which can only be a miss"
+    else:
+        what = "of query have no gallery image; their queries are misses"
+    return _warn(missing, what)
 
 
 def check_counts(
@@ -104,8 +173,8 @@ def check_counts(
     text = f"{source}: found {', '.join(wrong)}."
     if not allow_partial_data:
         raise ValueError(
-            f"{text} Download the data set anew, or pass --allow_partial_data to go on "
-            "with what is there; its scores then compare to no published ones."
+            f"{text} Download the data set again, or pass --allow_partial_data to go "
+            "on with what is there; its scores then compare to no published ones."
         )
     return (f"{text} The data set is not the published one.",)
 
@@ -133,8 +202,6 @@ def check_unique(source: Path, found: Mapping[str, Listing]) -> None:
 
 def _check_present(source: Path, found: Mapping[str, Listing]) -> None:
     has = f"{source}: found {_join(found) if found else 'no images'}"
-    if "train" not in found:
-        raise ValueError(f"{has}; expected images in train as well. Add a train split.")
     if "test" in found and ("query" in found or "gallery" in found):
         raise ValueError(
             f"{has}; expected either test or query and gallery. Remove one of the two."
@@ -208,17 +275,6 @@ def _number_names(
         np.array([numbers[name] for name in names], np.int32) if names else None
         for names in named
     ]
-
-
-def _lone_images(split: str, listing: Listing) -> tuple[str, ...]:
-    sizes = collections.Counter(listing.names)
-    lone = [name for name, size in sizes.items() if size == 1]
-    return _warn(lone, f"of {split} have one image, which can only be a miss")
-
-
-def _missing_matches(query: Listing, gallery: Listing) -> tuple[str, ...]:
-    missing = sorted(set(query.names) - set(gallery.names))
-    return _warn(missing, "of query have no gallery image; their queries are misses")
 
 
 def _shared_val(found: Mapping[str, Listing]) -> tuple[str, ...]:

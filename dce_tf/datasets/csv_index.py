@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dce_tf.base.registry import suggest
 from dce_tf.datasets import DATASETS
 from dce_tf.datasets.checks import SPLITS, build_splits
+from dce_tf.datasets.labels import clean_label
 from dce_tf.datasets.listing import (
     Listing,
     clean_path,
@@ -15,7 +17,6 @@ from dce_tf.datasets.listing import (
     require_data_dir,
 )
 from dce_tf.datasets.splits import Splits
-from dce_tf.registry import suggest
 
 HEADER = ("path", "label", "split")
 _MORE = ("group", "super_class")
@@ -63,7 +64,7 @@ def read_index(path: Path, *, recall_at: tuple[int, ...] = (1, 2, 4, 8)) -> Spli
                 "field that holds a comma in quotes."
             )
         relative = clean_path(fields[0], f"{path}, line {number}")
-        label, split = fields[1].strip(), fields[2].strip()
+        label, split = clean_label(fields[1]), fields[2].strip()
         if not label or split not in listings:
             raise _bad_field(f"{path}, line {number}", label, split)
         listings[split].add(f"{root}/{relative}", label, number)

@@ -47,7 +47,7 @@ def read_cub(data_dir: str | None, allow_partial_data: bool = False) -> Splits:
         if image not in classes:
             raise ValueError(
                 f"{where}: found image {image}, which image_class_labels.txt does not "
-                "name; expected a class for each. Download both files anew."
+                "name; expected a class for each. Download both files again."
             )
         split = "train" if classes[image] <= TRAIN_CLASSES else "test"
         # Numbers of one width sort as numbers do.
@@ -69,7 +69,7 @@ def _read_classes(base: Path) -> dict[str, int]:
         if not label.isdecimal():
             raise ValueError(
                 f"{path}, line {number}: found class {label!r}; expected a number. "
-                "Download the file anew."
+                "Download the file again."
             )
         classes[image] = int(label)
     return classes

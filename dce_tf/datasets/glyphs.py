@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from dce_tf.base.files import cache_folder
 from dce_tf.datasets import DATASETS, csv_index
 from dce_tf.datasets.glyph_classes import GlyphClass, choose_classes, find_faces
 from dce_tf.datasets.glyph_pictures import draw_instances, load_fonts
 from dce_tf.datasets.splits import Splits
-from dce_tf.files import cache_folder
 
 VERSION = 1  # raise it when the pictures change: old folders are then left alone
 NUM_INSTANCES = 12  # images per class

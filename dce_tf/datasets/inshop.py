@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from dce_tf.base.registry import suggest
 from dce_tf.datasets import DATASETS
 from dce_tf.datasets.checks import build_splits, check_counts
 from dce_tf.datasets.listing import Listing, clean_path, read_text, require_data_dir
 from dce_tf.datasets.splits import Splits
-from dce_tf.registry import suggest
 
 HEADER = ("image_name", "item_id", "evaluation_status")
 LIST_FILE = "list_eval_partition.txt"
@@ -105,7 +105,7 @@ def _read_list(path: Path, images: Path) -> tuple[dict[str, Listing], int]:
         if len(fields) != len(HEADER):
             raise ValueError(
                 f"{where}: found {len(fields)} fields; expected {len(HEADER)}: "
-                f"{' '.join(HEADER)}. Download the file anew."
+                f"{' '.join(HEADER)}. Download the file again."
             )
         name, item, status = fields
         if status not in listings:
@@ -123,12 +123,12 @@ def _check_head(path: Path, lines: list[str]) -> int:
     if not first.isdecimal():
         raise ValueError(
             f"{path}, line 1: found {first!r}; expected the number of images. "
-            "Download the file anew."
+            "Download the file again."
         )
     header = lines[1].split() if len(lines) > 1 else []
     if tuple(header) != HEADER:
         raise ValueError(
             f"{path}, line 2: found header {' '.join(header)!r}; expected "
-            f"{' '.join(HEADER)!r}. Download the file anew."
+            f"{' '.join(HEADER)!r}. Download the file again."
         )
     return int(first)

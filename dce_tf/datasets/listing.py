@@ -8,8 +8,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from dce_tf.errors import UsageError
-from dce_tf.remote import Place
+from dce_tf.base.errors import UsageError
+from dce_tf.base.stores import Place
 
 
 @dataclasses.dataclass
@@ -21,7 +21,7 @@ class Listing:
         names: The class of each image.
         lines: Where a list file names each image, counted from 1; empty if none does.
         groups: The group of each image, `""` for none; empty if the data has none.
-        super_classes: The super-class of each image, likewise.
+        super_classes: The super-class of each image, in the same way.
     """
 
     paths: list[str] = dataclasses.field(default_factory=list)
@@ -69,21 +69,23 @@ def require_data_dir(data_dir: str | None, dataset: str, content: str) -> Path:
     return path
 
 
-def read_text(path: Place, content: str) -> str:
+def read_text(
+    path: Place,
+    content: str,
+    remedy: str = "Put it there or correct --data_dir.",
+) -> str:
     """Reads a list file: UTF-8, with or without a byte order mark.
 
     Args:
         path: The file.
         content: What it should hold, for the errors.
+        remedy: What to do if it is missing.
 
     Raises:
         ValueError: If it is missing, empty, or in another encoding.
     """
     if not path.is_file():
-        raise ValueError(
-            f"{path}: no such file; expected {content}. Put it there or correct "
-            "--data_dir."
-        )
+        raise ValueError(f"{path}: no such file; expected {content}. {remedy}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -95,7 +97,7 @@ def read_text(path: Place, content: str) -> str:
     if not text.strip():
         raise ValueError(
             f"{path}: the file is empty; expected {content}. Fill it or download "
-            "it anew."
+            "it again."
         )
     return text
 
@@ -159,13 +161,13 @@ def iterate_rows(
             if tuple(fields) != columns:
                 raise ValueError(
                     f"{path}, line 1: found header {line.strip()!r}; expected "
-                    f"{' '.join(columns)!r}. Download the file anew."
+                    f"{' '.join(columns)!r}. Download the file again."
                 )
         elif fields:
             if len(fields) != len(columns):
                 raise ValueError(
                     f"{path}, line {number}: found {len(fields)} fields; expected "
-                    f"{len(columns)}: {' '.join(columns)}. Download the file anew."
+                    f"{len(columns)}: {' '.join(columns)}. Download the file again."
                 )
             yield number, [field.strip() for field in fields]
 

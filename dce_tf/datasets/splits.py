@@ -20,7 +20,7 @@ class Images:
         groups: What else an image belongs to, such as the camera or the photograph it
             was cut out of, int32 `(num_images,)`, numbered alike in all splits; −1 for
             none. None if the data set knows none.
-        super_classes: The kind of thing the class of an image is, likewise.
+        super_classes: The kind of thing the class of an image is, in the same way.
     """
 
     paths: tuple[str, ...]
@@ -43,6 +43,11 @@ class Images:
         class_names, labels = np.unique(np.asarray(names, str), return_inverse=True)
         return cls(tuple(paths), labels.astype(np.int32), tuple(class_names.tolist()))
 
+    @classmethod
+    def none(cls) -> Images:
+        """Returns a set without an image."""
+        return cls((), np.empty(0, np.int32), ())
+
     def keep(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes numbered as before."""
         paths = tuple(self.paths[row] for row in rows)
@@ -53,7 +58,7 @@ class Images:
         return Images(paths, self.labels[rows], self.class_names, groups, supers)
 
     def select(self, rows: npt.NDArray[np.int64]) -> Images:
-        """Returns only `rows`, in that order, with classes numbered anew."""
+        """Returns only `rows`, in that order, with classes renumbered."""
         kept = self.keep(rows)
         used, labels = np.unique(kept.labels, return_inverse=True)
         names = tuple(self.class_names[label] for label in used)
@@ -71,8 +76,8 @@ class Search:
         query: What is searched for.
         gallery: What is searched in; the two number their classes alike. The same
             object as `query` where each image is searched among all others.
-        num_galleries: If above 0, `query` is cut anew so many times: one random image
-            of each class is the gallery, the rest are the queries.
+        num_galleries: If above 0, `query` is cut again this many times: one random
+            image of each class is the gallery, the rest are the queries.
     """
 
     name: str
@@ -89,7 +94,7 @@ class Search:
         """Returns the search among whole classes, drawn at random.
 
         Args:
-            most: As many classes as have at most so many images, queries and gallery
+            most: As many classes as have at most this many images, queries and gallery
                 counted together; at least two.
             seed: The same seed draws the same classes.
         """
@@ -136,7 +141,8 @@ class Splits:
     """A data set, ready to train and evaluate on.
 
     Attributes:
-        train: What is learned from; its classes are in no other split.
+        train: What is learned from; its classes are in no other split. Empty where
+            the data can only be evaluated on.
         val: Classes held out for choosing the epoch, or None.
         tests: The searches of the final test; reports show the first one's scores.
         recall_at: The K of recall@K that the data set's papers report.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets.splits import Images
-from dce_tf.errors import UsageError
 
 
 def hold_out_classes(
@@ -21,7 +21,7 @@ def hold_out_classes(
         seed: The same seed holds out the same classes.
 
     Returns:
-        What is left to train on, and what is held out, classes numbered anew.
+        What is left to train on, and what is held out, classes renumbered.
 
     Raises:
         UsageError: If `fraction` is not in (0, 1), or less than two classes, or none

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
+from dce_tf.base.errors import UsageError
+from dce_tf.base.registry import suggest
 from dce_tf.datasets import DATASETS
 from dce_tf.datasets.checks import build_splits, check_counts
 from dce_tf.datasets.listing import (
@@ -16,8 +18,6 @@ from dce_tf.datasets.listing import (
     require_data_dir,
 )
 from dce_tf.datasets.splits import Search, Splits
-from dce_tf.errors import UsageError
-from dce_tf.registry import suggest
 
 TEST_IDS = {"small": 800, "medium": 1600, "large": 2400}
 PROTOCOLS = {"leave_one_out": 0, "random_gallery": 10}

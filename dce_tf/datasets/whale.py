@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import DATASETS
 from dce_tf.datasets.checks import build_splits, check_counts, check_unique
 from dce_tf.datasets.listing import (
@@ -18,7 +19,6 @@ from dce_tf.datasets.listing import (
     require_data_dir,
 )
 from dce_tf.datasets.splits import Images, OpenSet, Splits
-from dce_tf.errors import UsageError
 
 UNKNOWN = "new_whale"
 HEADER = ("Image", "Id")
@@ -90,7 +90,7 @@ def read_whale(
     if num_unknown < 2:
         raise ValueError(
             f"{path}: found {num_unknown} images of {UNKNOWN}; expected two or more: "
-            "some choose when to answer it, some test that. Download the file anew."
+            "some choose when to answer it, some test that. Download the file again."
         )
     unknown = rng.permutation(np.flatnonzero(names == UNKNOWN))
     cut = min(len(unknown) - 1, max(1, round(test_fraction * len(unknown))))
@@ -112,7 +112,7 @@ def _read_list(path: Path, folder: Path) -> Listing:
     if header != HEADER:
         raise ValueError(
             f"{path}, line 1: found header {','.join(header)!r}; expected "
-            f"{','.join(HEADER)!r}. Download the file anew."
+            f"{','.join(HEADER)!r}. Download the file again."
         )
     listing = Listing()
     for number, fields in lines:
@@ -120,7 +120,7 @@ def _read_list(path: Path, folder: Path) -> Listing:
         if len(fields) < len(HEADER) or not all(fields[: len(HEADER)]):
             raise ValueError(
                 f"{where}: found {fields}; expected an image and the id of its whale. "
-                "Download the file anew."
+                "Download the file again."
             )
         listing.add(f"{folder}/{clean_path(fields[0], where)}", fields[1], number)
     return listing

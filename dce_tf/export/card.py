@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
+from dce_tf.export.formats import ExportFormat
+from dce_tf.export.heat_maps import HEAT_MAPS, WHY_NOT
 
 
 def describe(
-    embedder: Embedder, format_name: str, agreement: Mapping[str, Any]
+    embedder: ServableEmbedder,
+    export_format: ExportFormat,
+    agreement: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Returns the part of a model card that the model itself tells.
 
     Args:
         embedder: What was exported.
-        format_name: As what.
+        export_format: As what.
         agreement: How alike its embeddings and the model's are.
 
     Returns:
@@ -26,9 +30,10 @@ def describe(
         "fingerprint": embedder.fingerprint,
         "task": "image retrieval: embeddings of unit length, compared by dot product",
         "embedding_dim": embedder.embedding_dim,
-        "format": format_name,
+        "format": export_format.name,
         "precision": embedder.precision,
         "agreement_with_training": dict(agreement),
+        "runtime": dict(export_format.runtime),
         "preprocessing": {
             "input": "JPEG, PNG, GIF (first frame), BMP or WebP; decoded to RGB",
             "orientation": "EXIF orientation applied",
@@ -36,5 +41,14 @@ def describe(
             "crop": "shorter side scaled to image_size · 8/7, then the centre",
             "range": "0 to 255; the network scales it",
         },
+        HEAT_MAPS: {WHY_NOT: _why_not_explained(embedder, export_format)},
         "license": {"model": None, "data": None, "backbone_weights": None},
     }
+
+
+def _why_not_explained(
+    embedder: ServableEmbedder, export_format: ExportFormat
+) -> str | None:
+    if not export_format.explains:
+        return f"--format={export_format.name} has none; --format=saved_model does"
+    return embedder.why_not_explained

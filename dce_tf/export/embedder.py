@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from dce_tf import images
 from dce_tf.export.fingerprint import fingerprint_model
-from dce_tf.model import EmbeddingModel, set_precision
+from dce_tf.images import preprocessing
+from dce_tf.network.model import EmbeddingModel, set_precision
+from dce_tf.network.shares import place_shares, why_not_split
 
 SERVE_BYTES = "serving_default"
 SERVE_TENSOR = "serve_tensor"
+EXPLAIN = "explain"
+SHARES = "shares"  # What that signature gives.
 # Images of one batch that are decoded side by side, as far as there are threads: as
 # many as cores. More than that take memory and no time.
 PARALLEL_IMAGES = 32
@@ -23,7 +27,7 @@ PARALLEL_IMAGES = 32
 _HALVES = ("float16", "bfloat16")
 
 
-class Embedder:
+class ServableEmbedder:
     """A model that is to be exported.
 
     Args:
@@ -60,7 +64,12 @@ class Embedder:
         layers = self.model._flatten_layers()
         return any(layer.compute_dtype in _HALVES for layer in layers)
 
-    def in_float32(self) -> Embedder:
+    @property
+    def why_not_explained(self) -> str | None:
+        """Why there are no heat-maps of its matches; None if there are."""
+        return why_not_split(self.model)
+
+    def in_float32(self) -> ServableEmbedder:
         """Returns the same model for runtimes that compute in float32."""
         if not self.computes_in_half:
             return self
@@ -68,26 +77,28 @@ class Embedder:
         copy.build((None, self.image_size, self.image_size, 3))
         copy.set_weights(self.model.get_weights())
         set_precision(copy.backbone, "float32")
-        return Embedder(copy, self.image_size, self.precision)
+        return ServableEmbedder(copy, self.image_size, self.precision)
 
     def embed_some(self, images: Any) -> Any:
         """Embeds one image or more, cropped to the input size, float32, 0–255."""
+        return self._computed(lambda batch: self.model(batch, training=False), images)
+
+    def _computed(self, function: Callable[[Any], Any], images: Any) -> Any:
+        """Calls a function of the model, with its weights as they are stored."""
         if self.precision != "float16":
-            return self.model(images, training=False)
-        values = {
-            id(variable): tf.cast(stored, variable.dtype)
+            return function(images)
+        values = [
+            (variable, tf.cast(stored, variable.dtype))
             for variable, stored in zip(self.model.variables, self._stored, strict=True)
-        }
-        embedding, _ = self.model.stateless_call(
-            [values[id(each)] for each in self.model.trainable_variables],
-            [values[id(each)] for each in self.model.non_trainable_variables],
-            images,
-            training=False,
-        )
-        return embedding
+        ]
+        with keras.StatelessScope(state_mapping=values):
+            return function(images)
 
     def embed_images(self, images: Any) -> Any:
         """Embeds images as `embed_some` does, none too."""
+        return self._of_any_number(self.embed_some, images)
+
+    def _of_any_number(self, function: Callable[[Any], Any], images: Any) -> Any:
         # oneDNN's convolution with a batch norm fails on an empty batch. Joined and not
         # padded, as the runtime makes one op of a padding and a convolution.
         shape = tf.shape(images)
@@ -95,21 +106,23 @@ class Embedder:
         filler = tf.zeros(tf.concat([[missing], shape[1:]], 0))
         filled = tf.ensure_shape(tf.concat([images, filler], 0), images.shape)
         with _groups_apart(self.model):
-            return self.embed_some(filled)[: shape[0]]
+            return function(filled)[: shape[0]]
 
     def embed_bytes(self, image_bytes: Any) -> Any:
         """Embeds encoded images, string `(batch,)`, read as in evaluation."""
+        return self.embed_images(self._read(image_bytes))
+
+    def _read(self, image_bytes: Any) -> Any:
         shape = (self.image_size, self.image_size, 3)
         with tf.device("CPU:0"):
-            batch = tf.map_fn(
-                lambda data: images.evaluation_image(
-                    images.open_picture(data), self.image_size
+            return tf.map_fn(
+                lambda data: preprocessing.evaluation_image(
+                    preprocessing.open_picture(data), self.image_size
                 ),
                 image_bytes,
                 fn_output_signature=tf.TensorSpec(shape, tf.float32),
                 parallel_iterations=PARALLEL_IMAGES,
             )
-        return self.embed_images(batch)
 
     def bytes_signature(self) -> Any:
         """Returns the function of `serving_default`."""
@@ -135,6 +148,24 @@ class Embedder:
 
         return traced(embed)
 
+    def explain_signature(self) -> Any:
+        """Returns the function of `explain`.
+
+        From `image_bytes`, string `(batch,)`, to `shares`, float32 `(batch, rows,
+        columns, embedding_dim)`: what each place gives to the embedding, which is the
+        sum over rows and columns; see `network.shares`.
+        """
+
+        def split(images: Any) -> Any:
+            return self._computed(partial(place_shares, self.model), images)
+
+        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+        def explain(image_bytes: Any) -> dict[str, Any]:
+            images = self._read(image_bytes)
+            return {SHARES: self._of_any_number(split, images)}
+
+        return traced(explain)
+
     def module(self) -> tf.Module:
         """Returns what holds the variables of the signatures, for a SavedModel."""
         module = tf.Module(name="embedder")
@@ -155,7 +186,7 @@ def save(module: tf.Module, folder: Path, signatures: Mapping[str, Any]) -> None
         folder: Where to.
         signatures: Functions that are `traced`, by name.
     """
-    # As they were traced: TensorFlow would trace a `tf.function` anew.
+    # As they were traced: TensorFlow would trace a `tf.function` again.
     found = {name: each.get_concrete_function() for name, each in signatures.items()}
     tf.saved_model.save(module, str(folder), signatures=found)
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dce_tf.model import EmbeddingModel
+from dce_tf.base.program import PROGRAM
+from dce_tf.network.model import EmbeddingModel
 
 CARD = "model_card.json"
 ASSETS = "assets.extra"
-_READING = 1  # To be raised when `images` reads the same file as other pixels.
+_READING = 2  # To be raised when `images` reads the same file as other pixels.
 
 
 def fingerprint(folder: Path) -> str:
@@ -38,7 +39,7 @@ def fingerprint(folder: Path) -> str:
     if not graph.is_file():
         raise ValueError(
             f"{folder}: found neither {CARD} nor saved_model.pb; expected an exported "
-            "version. `python main.py export RUN` writes one."
+            f"version. `{PROGRAM} export RUN` writes one."
         )
     variables = sorted(path for path in folder.glob("variables/*") if path.is_file())
     digest = hashlib.sha256()
@@ -56,7 +57,7 @@ def _from_card(path: Path) -> str | None:
     except (ValueError, AttributeError) as error:
         raise ValueError(
             f"{path}: found no JSON object ({error}); expected the model card that "
-            "`export` wrote. Export the model anew."
+            "`export` wrote. Export the model again."
         ) from error
     return None if found is None else str(found)
 

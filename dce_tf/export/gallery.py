@@ -87,7 +87,7 @@ def _joined(folder: Path, blocks: Iterator[Sequence[Record]]) -> Gallery:
         found = f"the id {twice[0]} twice" if twice else "no images"
         raise ValueError(
             f"--top_k_index={folder}: found {found}; expected images, each with a name "
-            "of its own as text. Embed the gallery anew."
+            "of its own as text. Embed the gallery again."
         )
     stacked = np.stack(vectors)
     unit = unit_vectors(stacked, stacked.shape[1], f"--top_k_index={folder}")

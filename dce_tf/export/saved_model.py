@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
 from dce_tf.export.formats.saved_model import SavedModel
 from dce_tf.export.writing import write_version
-from dce_tf.model import EmbeddingModel
+from dce_tf.network.model import EmbeddingModel
 
 
 def export_saved_model(
@@ -24,7 +24,7 @@ def export_saved_model(
     Args:
         model: What to export.
         image_size: Side of its input in pixels.
-        folder: Holds one sub-folder a version: 1, 2, …
+        folder: Holds one sub-folder per version: 1, 2, …
         card: What else there is to know about the model.
         labels: The classes it was trained on.
 
@@ -32,5 +32,5 @@ def export_saved_model(
         The folder of the new version.
     """
     return write_version(
-        Embedder(model, image_size), SavedModel(), folder, card, labels
+        ServableEmbedder(model, image_size), SavedModel(), folder, card, labels
     )

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.ahead import map_ahead
-from dce_tf.export.embedder import SERVE_BYTES
+from dce_tf.base.threads import map_ahead
+from dce_tf.export.embedder import EXPLAIN, SERVE_BYTES, SHARES
 from dce_tf.export.fingerprint import fingerprint
+from dce_tf.export.heat_maps import require_explained
+from dce_tf.images.webp import announce_alpha
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -25,7 +27,7 @@ class ServedModel:
 
     Args:
         folder: One version, with `saved_model.pb`.
-        batch_size: Images a batch, where it makes the batches.
+        batch_size: Images per batch, where it makes the batches.
         num_workers: Threads that read files; 0 takes one a processor.
 
     Raises:
@@ -69,14 +71,35 @@ class ServedModel:
         Raises:
             tf.errors.InvalidArgumentError: If one of them cannot be decoded.
         """
-        (embedding,) = self._embed(tf.constant(list(encoded), tf.string)).values()
+        safe = [announce_alpha(content) for content in encoded]
+        (embedding,) = self._embed(tf.constant(safe, tf.string)).values()
         array: Embeddings = embedding.numpy()
+        return array
+
+    def shares(self, encoded: Sequence[bytes]) -> Embeddings:
+        """Splits the embeddings of one batch by place, for heat-maps of matches.
+
+        Args:
+            encoded: Contents of image files.
+
+        Returns:
+            float32 `(num_images, rows, columns, embedding_dim)`; see `network.shares`.
+
+        Raises:
+            UsageError: If the model was exported without what that needs.
+            tf.errors.InvalidArgumentError: If one of them cannot be decoded.
+        """
+        signatures = self._loaded.signatures
+        require_explained(self.folder, signatures)
+        safe = [announce_alpha(content) for content in encoded]
+        found = signatures[EXPLAIN](tf.constant(safe, tf.string))
+        array: Embeddings = found[SHARES].numpy()
         return array
 
     def embeddings(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
     ) -> Embeddings:
-        """Embeds image files; see `training.evaluation.Embedder`."""
+        """Embeds image files; see `evaluation.evaluator.Embedder`."""
         files = map_ahead(
             lambda path: Path(path).read_bytes(),
             paths,

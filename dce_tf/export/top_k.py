@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
-from dce_tf.export.embedder import Embedder, traced
+from dce_tf.base.errors import UsageError
+from dce_tf.export.embedder import ServableEmbedder, traced
 from dce_tf.export.gallery import Gallery
 
 SERVE_TOP_K = "top_k"
@@ -27,7 +27,7 @@ class GallerySearch(tf.Module):
         UsageError: If the gallery has fewer.
     """
 
-    def __init__(self, embedder: Embedder, gallery: Gallery, k: int) -> None:
+    def __init__(self, embedder: ServableEmbedder, gallery: Gallery, k: int) -> None:
         super().__init__(name="gallery")
         if not 1 <= k <= len(gallery.ids):
             raise UsageError(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dce_tf.errors import UsageError
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.model import EmbeddingModel
+from dce_tf.base.errors import UsageError
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
+
+_NO_SLICES = {
+    "masks": "trained masks over the whole embedding",
+    "heads": "heads of their own",
+}
 
 
 def keep_learners(model: EmbeddingModel, count: int) -> EmbeddingModel:
@@ -18,14 +23,14 @@ def keep_learners(model: EmbeddingModel, count: int) -> EmbeddingModel:
         count: How many learners are kept.
 
     Raises:
-        UsageError: If there are not so many, or their parts are no slices.
+        UsageError: If there are fewer learners, or their parts are no slices.
     """
     whole = model.embedding
-    if whole.parts == "masks":
+    if whole.parts in ("masks", "heads"):
         raise UsageError(
-            f"--embedding_learners={count}: the learners of this model have trained "
-            "masks over the whole embedding, so there is nothing to cut. Leave the "
-            "flag out."
+            f"--embedding_learners={count}: the learners of this model have "
+            f"{_NO_SLICES[whole.parts]}, so there is nothing to cut. Leave the flag "
+            "out."
         )
     if not 1 <= count <= whole.num_learners:
         raise UsageError(
@@ -33,16 +38,46 @@ def keep_learners(model: EmbeddingModel, count: int) -> EmbeddingModel:
             f"learners. Use 1 to {whole.num_learners}."
         )
     kept = whole.units // whole.num_learners * count
-    truncated = EmbeddingModel(
+    layer = DivideConquerEmbedding(kept, count, whole.parts, dtype=whole.dtype_policy)
+    return _with_first(model, layer)
+
+
+def drop_heads(model: EmbeddingModel) -> EmbeddingModel:
+    """Returns a model without what only training uses: heads and centroids.
+
+    Args:
+        model: Stays as it is; the two share the backbone. One that has neither is
+            returned itself.
+    """
+    whole = model.embedding
+    if whole.head_kernel is None and whole.centroids is None:
+        return model
+    parts = "slices" if whole.parts == "heads" else whole.parts
+    count = 1 if whole.parts == "heads" else whole.num_learners
+    plain = _with_first(
+        model,
+        DivideConquerEmbedding(whole.units, count, parts, dtype=whole.dtype_policy),
+    )
+    if whole.masks is not None:
+        plain.embedding.masks.assign(whole.masks)
+    return plain
+
+
+def _with_first(
+    model: EmbeddingModel, embedding: DivideConquerEmbedding
+) -> EmbeddingModel:
+    """Returns the model with the first numbers of its embedding, in another layer."""
+    kept, whole = embedding.units, model.embedding
+    changed = EmbeddingModel(
         model.backbone,
-        DivideConquerEmbedding(kept, count, whole.parts, dtype=whole.dtype_policy),
+        embedding,
         dropout=model.dropout.rate,
         freeze_batch_norm=model.freeze_batch_norm,
         pooling=model.pooling,
     )
-    truncated.build(model.backbone.input_shape)
-    if model.pool is not None and truncated.pool is not None:
-        truncated.pool.set_weights(model.pool.get_weights())
-    truncated.embedding.kernel.assign(whole.kernel[:, :kept])
-    truncated.embedding.bias.assign(whole.bias[:kept])
-    return truncated
+    changed.build(model.backbone.input_shape)
+    if model.pool is not None and changed.pool is not None:
+        changed.pool.set_weights(model.pool.get_weights())
+    changed.embedding.kernel.assign(whole.kernel[:, :kept])
+    changed.embedding.bias.assign(whole.bias[:kept])
+    return changed

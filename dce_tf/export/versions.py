@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-REMEDY = "`python main.py export RUN` writes one."
+from dce_tf.base.program import PROGRAM
+
+REMEDY = f"`{PROGRAM} export RUN` writes one."
 
 
 def versions(folder: Path) -> list[int]:

@@ -15,7 +15,7 @@ BATCH_SIZES = (1, 8)
 def write_warmup(
     folder: Path, image_size: int, more_from_bytes: Sequence[str] = ()
 ) -> Path:
-    """Writes a few requests a signature, so that the first real one is fast.
+    """Writes a few requests per signature, so that the first real one is fast.
 
     Args:
         folder: `assets.extra` of a SavedModel.

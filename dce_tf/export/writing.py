@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dce_tf.errors import first_line
+from dce_tf.base.errors import first_line
+from dce_tf.base.files import write_json, write_text
 from dce_tf.export.agreement import measure_agreement, require_agreement
 from dce_tf.export.card import describe
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
 from dce_tf.export.fingerprint import CARD
 from dce_tf.export.formats import ExportFormat
 from dce_tf.export.versions import versions
-from dce_tf.files import write_json, write_text
 
 
 def write_version(
-    embedder: Embedder,
+    embedder: ServableEmbedder,
     export_format: ExportFormat,
     folder: Path,
     card: Mapping[str, Any] | None = None,
@@ -32,7 +32,7 @@ def write_version(
     Args:
         embedder: What to export.
         export_format: How.
-        folder: Holds one sub-folder a version: 1, 2, …
+        folder: Holds one sub-folder per version: 1, 2, …
         card: What else there is to know about the model, for `model_card.json`: its
             name, data, scores.
         labels: The classes it was trained on, for `labels.txt`.
@@ -53,7 +53,7 @@ def write_version(
         agreement = _check(embedder, export_format, written)
         assets = written / export_format.assets
         assets.mkdir(exist_ok=True)
-        described = describe(embedder, export_format.name, agreement)
+        described = describe(embedder, export_format, agreement)
         write_json(assets / CARD, {**described, **(card or {})})
         if labels:
             write_text(assets / "labels.txt", "".join(f"{n}\n" for n in labels))
@@ -62,7 +62,9 @@ def write_version(
     return target
 
 
-def _write(embedder: Embedder, export_format: ExportFormat, folder: Path) -> None:
+def _write(
+    embedder: ServableEmbedder, export_format: ExportFormat, folder: Path
+) -> None:
     try:
         export_format.write(embedder, folder)
     except (ValueError, OSError):
@@ -75,7 +77,9 @@ def _write(embedder: Embedder, export_format: ExportFormat, folder: Path) -> Non
         ) from error
 
 
-def _check(embedder: Embedder, export_format: ExportFormat, folder: Path) -> Any:
+def _check(
+    embedder: ServableEmbedder, export_format: ExportFormat, folder: Path
+) -> Any:
     images = export_format.sample_images(embedder.image_size)
     expected = embedder.model(images, training=False).numpy()
     found = measure_agreement(expected, export_format.embed(folder, images))

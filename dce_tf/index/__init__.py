@@ -1,12 +1,13 @@
-"""Collections of embeddings that can be searched: on disk here, or in Milvus."""
+"""Collections of embeddings that can be searched: on disk, in Milvus, in PostgreSQL."""
 
 from dce_tf.index.building import build_collection
-from dce_tf.index.collection import Collection, Hit, Id, Record
+from dce_tf.index.collection import Collection, DamagedError, Hit, Id, Record
 from dce_tf.index.opening import check_model, open_collection
 from dce_tf.index.pictures import make_thumbnail
 
 __all__ = [
     "Collection",
+    "DamagedError",
     "Hit",
     "Id",
     "Record",

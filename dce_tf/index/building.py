@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -15,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from dce_tf.errors import UsageError
-from dce_tf.files import locked, write_text
+from dce_tf.base.errors import UsageError
+from dce_tf.base.files import locked, write_text
 from dce_tf.index.bulk import BulkWriter
+from dce_tf.index.calibration import Calibration
 from dce_tf.index.checks import check_name, check_records
-from dce_tf.index.collection import Record, Vectors
+from dce_tf.index.collection import DamagedError, Record, Vectors
 from dce_tf.index.kinds import check_kind, choose_kind
-from dce_tf.index.manifest import Manifest, describe_file
+from dce_tf.index.manifest import FILE, Manifest, describe_file
 from dce_tf.index.maps import MapPlan, as_points
 from dce_tf.index.records import RecordStore, Rows
 from dce_tf.index.structures import Structure
@@ -38,7 +40,7 @@ class Build:
         rows: The number of each record, rising.
         structure: Their vectors, in the same order.
         map: The map as JSON; None if there is none. Kept, as the file goes when another
-            process builds anew.
+            process builds again.
     """
 
     rows: Rows
@@ -47,9 +49,19 @@ class Build:
 
     @classmethod
     def read(cls, folder: Path, manifest: Manifest) -> Build:
-        """Opens the files that a manifest names."""
+        """Opens the files that a manifest names.
+
+        Raises:
+            DamagedError: If it names others than were made together.
+        """
+        names = {f"vectors-{manifest.build}.npy", f"rows-{manifest.build}.npy"}
+        if not names <= manifest.files.keys():
+            raise _mismatch(folder, "its files are not those of its build")
         rows = np.load(folder / f"rows-{manifest.build}.npy")
         vectors = _mapped(folder / f"vectors-{manifest.build}.npy", len(rows))
+        shape = (manifest.count, manifest.embedding_dim)
+        if vectors.shape != shape or rows.shape != shape[:1]:
+            raise _mismatch(folder, f"the vectors are {vectors.shape}, not {shape}")
         path = folder / f"search-{manifest.build}.faiss"
         structure = Structure.read(vectors, manifest.built_as, path)
         if manifest.map is None:
@@ -61,6 +73,10 @@ class Build:
     def empty(cls, dim: int) -> Build:
         """Returns the build of no record."""
         return cls(np.empty(0, np.int64), Structure(np.empty((0, dim), np.float32)))
+
+
+def _mismatch(folder: Path, problem: str) -> DamagedError:
+    return DamagedError(f"{folder / FILE} is damaged: {problem}. Make the index again.")
 
 
 def _mapped(path: Path, count: int) -> Vectors:
@@ -83,10 +99,28 @@ def build_files(
 
     Returns:
         The manifest with what was built, and what was built.
+
+    Raises:
+        OSError: If there is no room. What was begun is removed then, as after any
+            failure.
     """
+    try:
+        return _build_files(folder, store, manifest)
+    except BaseException:
+        for path in _files_of(folder, str(manifest.build)):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _build_files(
+    folder: Path, store: RecordStore, manifest: Manifest
+) -> tuple[Manifest, Build]:
     number, dim = manifest.build, manifest.embedding_dim
     rows = _write_vectors(folder / f"vectors-{number}.npy", store, dim)
-    np.save(folder / f"rows-{number}.npy", rows)
+    with (folder / f"rows-{number}.npy").open("wb") as file:
+        # `np.save` tells of a full disk without its error number.
+        file.write(_header("<i8", rows.shape))
+        file.write(rows.tobytes())
     vectors = _mapped(folder / f"vectors-{number}.npy", len(rows))
     built_as = choose_kind(manifest.kind, len(rows))
     structure = Structure.build(vectors, built_as)
@@ -115,12 +149,18 @@ def build_files(
 def _write_vectors(path: Path, store: RecordStore, dim: int) -> Rows:
     rows = []
     with store.snapshot(dim) as (count, blocks), path.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (count, dim)}
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(_header("<f4", (count, dim)))
         for numbers, vectors in blocks:
             rows.append(numbers)
             file.write(vectors.tobytes())
     return np.concatenate(rows) if rows else np.empty(0, np.int64)
+
+
+def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    header = io.BytesIO()
+    described = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    return header.getvalue()
 
 
 def _draw_map(
@@ -145,6 +185,7 @@ def build_collection(
     model: str = "",
     image_root: str | None = None,
     map_plan: MapPlan | None = None,
+    calibration: Calibration | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Makes a collection; its directory is there when it is whole, not before.
@@ -159,6 +200,7 @@ def build_collection(
         model: Where the model lies.
         image_root: Folder that the paths of records are relative to.
         map_plan: How to make a map, if one is wanted.
+        calibration: What scores mean, if that is known.
         overwrite: Take the place of a collection that is there.
 
     Returns:
@@ -179,6 +221,7 @@ def build_collection(
         model=model,
         image_root=image_root,
         map=dataclasses.asdict(map_plan) if map_plan else None,
+        calibration=calibration.as_json() if calibration else None,
     )
     with _new_directory(folder, overwrite) as temporary:
         with BulkWriter(temporary / RECORDS) as writer:
@@ -251,9 +294,14 @@ def writing_alone(folder: Path) -> Iterator[None]:
 
 def remove_others(folder: Path, manifest: Manifest) -> None:
     """Removes what earlier builds, or one that was not finished, have left."""
-    for pattern in ("vectors-*.npy", "rows-*.npy", "search-*.faiss", "map-*.json"):
-        for path in folder.glob(pattern):
-            if path.name not in manifest.files:
-                path.unlink(missing_ok=True)
+    for path in _files_of(folder, "*"):
+        if path.name not in manifest.files:
+            path.unlink(missing_ok=True)
     for path in folder.glob(".tmp-*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _files_of(folder: Path, build: str) -> list[Path]:
+    """Returns the files of a build, by its number; `*` for those of all."""
+    patterns = ("vectors-{}.npy", "rows-{}.npy", "search-{}.faiss", "map-{}.json")
+    return [path for each in patterns for path in folder.glob(each.format(build))]

@@ -92,11 +92,11 @@ def check_k(k: Any) -> int:
     """Returns the number of neighbours.
 
     Raises:
-        ValueError: If it is no integer from 1 on.
+        ValueError: If it is no integer of 1 or more.
     """
     if isinstance(k, int | np.integer) and not isinstance(k, bool) and k >= 1:
         return int(k)
-    raise ValueError(f"k: received {k!r}; expected an integer from 1 on.")
+    raise ValueError(f"k: received {k!r}; expected an integer of 1 or more.")
 
 
 def as_json(metadata: Mapping[str, Any]) -> str:

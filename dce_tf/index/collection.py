@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.index.calibration import Calibration
+from dce_tf.index.pictures import SIDE
+
 Id = str | int
 """What names a record, to whoever stored it. `1` and `"1"` are two."""
 
@@ -54,6 +57,10 @@ class Hit:
     metadata: Mapping[str, Any]
 
 
+class DamagedError(ValueError):
+    """Files of a collection are not as they were written."""
+
+
 class Collection(Protocol):
     """Embeddings of one model, by id.
 
@@ -73,6 +80,10 @@ class Collection(Protocol):
     def embedding_dim(self) -> int:
         """Width of the embeddings."""
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What scores mean; None where nobody has calibrated the model."""
+
     def __len__(self) -> int:
         """Returns how many records there are."""
 
@@ -83,7 +94,7 @@ class Collection(Protocol):
 
         Args:
             queries: float32 `(num_queries, embedding_dim)`, of any length above 0.
-            k: How many to find; fewer where there are not so many.
+            k: How many to find; fewer where the collection has fewer.
             where: Which records count: see `index.filters`.
 
         Returns:
@@ -109,7 +120,7 @@ class Collection(Protocol):
         """Removes records; returns how many of the names there were."""
 
     def rebuild(self) -> None:
-        """Makes the search structure and the map anew from the records."""
+        """Makes the search structure and the map again from the records."""
 
     def describe(self) -> dict[str, Any]:
         """Returns what there is to know, as JSON values.
@@ -119,10 +130,26 @@ class Collection(Protocol):
         """
 
     def labels(self, most: int = 1000) -> list[str]:
-        """Returns the classes there are, sorted; at most so many."""
+        """Returns the classes there are, sorted, up to a number of them."""
 
-    def thumbnail(self, record_id: Id) -> bytes | None:
-        """Returns a small JPEG of a record, or None if there is no picture of it."""
+    def sample(self, count: int) -> Vectors:
+        """Returns vectors of records drawn without regard to what they show.
+
+        Args:
+            count: How many; all of them where there are not as many.
+
+        Returns:
+            float32 `(num_drawn, embedding_dim)`.
+        """
+
+    def thumbnail(self, record_id: Id, side: int = SIDE) -> bytes | None:
+        """Returns a small JPEG of a record, or None if there is no picture of it.
+
+        Args:
+            record_id: Its name.
+            side: Pixels that the longer side may have; it has fewer where the record
+                came without a file.
+        """
 
     def map(self) -> dict[str, Any] | None:
         """Returns the gallery in two dimensions, as it was when the index was made.

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dce_tf.files import replacing
+from dce_tf.base.files import replacing
+from dce_tf.base.program import PROGRAM
 from dce_tf.index.collection import Id, Record, Vectors
 
 BLOCK = 4096  # Rows read at once.
@@ -186,7 +187,7 @@ def read_header(path: Path) -> Header:
     if missing or columns:
         lacking = [*sorted(columns), *(_PREFIX + name for name in sorted(missing))]
         raise ValueError(
-            f"{path}: found no {', '.join(lacking)}; expected what `python main.py "
+            f"{path}: found no {', '.join(lacking)}; expected what `{PROGRAM} "
             "embed` writes."
         )
     for name in ("embedding_dim", "parts"):
@@ -213,8 +214,8 @@ def check_folder(folder: Path) -> tuple[Header, list[Part]]:
     parts = find_parts(folder)
     if not parts:
         raise ValueError(
-            f"{folder} holds no embeddings (part-….parquet). Make some with `python "
-            "main.py embed`."
+            f"{folder} holds no embeddings (part-….parquet). Make some with "
+            f"`{PROGRAM} embed`."
         )
     first = read_header(folder / parts[0].name)
     counts: dict[int, int] = {}
@@ -226,7 +227,7 @@ def check_folder(folder: Path) -> tuple[Header, list[Part]]:
             if ours != theirs:
                 raise ValueError(
                     f"{path} has {name} {theirs}, and {parts[0].name} has {ours}; "
-                    "expected all of one model and one folder of images. Embed anew "
+                    "expected all of one model and one folder of images. Embed again "
                     "into an empty folder."
                 )
         counts[part.shard] = header.parts
@@ -248,7 +249,7 @@ def _check_complete(folder: Path, parts: list[Part], counts: dict[int, int]) -> 
             if part not in present:
                 raise ValueError(
                     f"{folder}: {part.name} is missing: not all was embedded. Run "
-                    f"`python main.py embed` with --shard={shard} "
+                    f"`{PROGRAM} embed` with --shard={shard} "
                     f"--num_shards={num_shards} to its end."
                 )
         extra = [
@@ -265,6 +266,24 @@ def _check_complete(folder: Path, parts: list[Part], counts: dict[int, int]) -> 
 def count_records(folder: Path, parts: Sequence[Part]) -> int:
     """Returns how many records files of embeddings have."""
     return sum(int(pq.read_metadata(folder / part.name).num_rows) for part in parts)
+
+
+def count_classes(folder: Path, parts: Sequence[Part]) -> int:
+    """Returns how many classes files of embeddings are of.
+
+    An image whose class is not known may be of any, and is one by itself.
+    """
+    classes: set[str] = set()
+    unknown = 0
+    for part in parts:
+        path = folder / part.name
+        if "label" not in pq.read_schema(path).names:
+            unknown += int(pq.read_metadata(path).num_rows)
+            continue
+        labels = pq.read_table(path, columns=["label"])["label"]
+        unknown += labels.null_count
+        classes |= set(labels.unique().drop_null().to_pylist())
+    return len(classes) + unknown
 
 
 def read_records(folder: Path, parts: Sequence[Part]) -> Iterator[list[Record]]:

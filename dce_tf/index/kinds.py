@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import faiss as _faiss
 import numpy as np
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
+from dce_tf.base.registry import Registry
 from dce_tf.index.collection import Vectors
-from dce_tf.registry import Registry
 
 faiss: Any = _faiss  # Its stubs do not know what its Python adds.
 
@@ -54,7 +54,7 @@ class Hnsw:
     """A graph of near neighbours (Malkov and Yashunin, 2016). Fast; takes memory.
 
     Args:
-        links: Neighbours a vector keeps, from 2 on.
+        links: How many neighbours a vector keeps, 2 or more.
         ef_build: Candidates looked at for each vector as it is added.
         ef: Candidates looked at in a search: more find more and take longer.
     """
@@ -89,7 +89,7 @@ class Ivf:
         lists: How many lists; 0 takes 4 · √n.
         probes: How many are read in a search; 0 takes a 32nd of them, 16 at least.
         refine: Candidates compared exactly for each neighbour asked for.
-        sample: Vectors a list that k-means finds the lists with.
+        sample: Vectors per list that k-means finds the lists with.
     """
 
     lists: int = 0
@@ -142,7 +142,7 @@ class IvfSq(Ivf):
         lists: How many lists; 0 takes 4 · √n.
         probes: How many are read in a search; 0 takes a 32nd of them, 16 at least.
         refine: Candidates compared exactly for each neighbour asked for.
-        sample: Vectors a list that k-means finds the lists with.
+        sample: Vectors per list that k-means finds the lists with.
     """
 
     def empty(self, lists_of: Any, dim: int, lists: int, count: int) -> Any:
@@ -166,9 +166,9 @@ class IvfPq(Ivf):
         lists: How many lists; 0 takes 4 · √n.
         probes: How many are read in a search; 0 takes a 32nd of them, 16 at least.
         refine: Candidates compared exactly for each neighbour asked for.
-        sample: Vectors a list that k-means finds the lists with.
-        code: Bytes a vector, a divisor of its width; 0 takes a quarter of the width or
-            the next divisor below.
+        sample: Vectors per list that k-means finds the lists with.
+        code: Bytes per vector, a divisor of its width; 0 takes a quarter of the width
+            or the next divisor below.
     """
 
     refine: int = 10
@@ -229,7 +229,7 @@ def check_kind(spec: str) -> None:
 
 
 def choose_kind(spec: str, count: int) -> str:
-    """Returns the kind for so many vectors.
+    """Returns the kind for a number of vectors.
 
     Args:
         spec: An entry of `KINDS`, with options, or `auto`.

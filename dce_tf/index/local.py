@@ -20,11 +20,12 @@ from dce_tf.index.building import (
     remove_others,
     writing_alone,
 )
+from dce_tf.index.calibration import Calibration
 from dce_tf.index.checks import check_id, check_k, check_records, unit_vectors
 from dce_tf.index.collection import Hit, Id, Record, Vectors
 from dce_tf.index.filters import Condition, parse_filter
-from dce_tf.index.manifest import Manifest
-from dce_tf.index.pictures import make_thumbnail
+from dce_tf.index.manifest import FILE, Manifest
+from dce_tf.index.pictures import SIDE, thumbnail_below
 from dce_tf.index.records import RecordStore, Rows
 from dce_tf.index.state import State
 
@@ -85,7 +86,7 @@ class LocalCollection:
             )
             return self._state_after(Build.empty(self.embedding_dim), 0)
         else:
-            warnings.warn(f"{problem}. Making it anew from {RECORDS}.", stacklevel=4)
+            warnings.warn(f"{problem}. Making it again from {RECORDS}.", stacklevel=4)
             state = self._built_anew()
         if not self._read_only:
             remove_others(self._folder, self._manifest)
@@ -124,6 +125,13 @@ class LocalCollection:
     def embedding_dim(self) -> int:
         """Width of the embeddings."""
         return self._manifest.embedding_dim
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What scores mean, if that is known."""
+        found = self._manifest.calibration
+        where = str(self._folder / FILE)
+        return None if found is None else Calibration.from_json(found, where)
 
     def __len__(self) -> int:
         return len(self._state)
@@ -185,7 +193,7 @@ class LocalCollection:
             )
 
     def rebuild(self) -> None:
-        """Makes the search structure and the map anew; see `Collection`.
+        """Makes the search structure and the map again; see `Collection`.
 
         Searches and changes go on meanwhile.
         """
@@ -195,13 +203,16 @@ class LocalCollection:
             planned = dataclasses.replace(self._manifest, build=number)
             before = self._store.gone()
             manifest, build = build_files(self._folder, self._store, planned)
-            with self._changing:
-                manifest.write(self._folder)
-                self._manifest = manifest
-                self._state = self._state_after(build, manifest.highest_row)
-                # Those that went meanwhile are in the build, and stay masked.
-                self._store.forget_gone(before)
-            remove_others(self._folder, manifest)
+            try:
+                with self._changing:
+                    manifest.write(self._folder)
+                    self._manifest = manifest
+                    self._state = self._state_after(build, manifest.highest_row)
+                    # Those that went meanwhile are in the build, and stay masked.
+                    self._store.forget_gone(before)
+            finally:
+                # Of the two builds the one that does not count.
+                remove_others(self._folder, self._manifest)
 
     def describe(self) -> dict[str, Any]:
         """Returns what there is to know; see `Collection`."""
@@ -224,12 +235,16 @@ class LocalCollection:
         """Returns the classes there are; see `Collection`."""
         return self._store.labels(most)
 
-    def thumbnail(self, record_id: Id) -> bytes | None:
+    def sample(self, count: int) -> Vectors:
+        """Returns vectors of records drawn at random; see `Collection`."""
+        return self._store.sample(count, self.embedding_dim)
+
+    def thumbnail(self, record_id: Id, side: int = SIDE) -> bytes | None:
         """Returns a small JPEG of a record; see `Collection`."""
         path, jpeg = self._store.picture(check_id(record_id)) or (None, None)
         if jpeg is not None or path is None or self._manifest.image_root is None:
             return jpeg
-        return make_thumbnail(Path(self._manifest.image_root, path))
+        return thumbnail_below(self._manifest.image_root, path, side)
 
     def map(self) -> dict[str, Any] | None:
         """Returns the gallery in two dimensions; see `Collection`."""

@@ -5,13 +5,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dce_tf.files import write_json
+from dce_tf.base.files import write_json
+from dce_tf.base.program import PROGRAM
+from dce_tf.index.calibration import problem_with
+from dce_tf.index.checks import check_name
+from dce_tf.index.collection import DamagedError
+from dce_tf.index.kinds import check_kind
+from dce_tf.index.maps import METHODS
 
 FILE = "manifest.json"
 FORMAT = 1
+_COUNTS = ("points", "clusters")
+_FILE_NAME = re.compile(r"(?:vectors|rows)-\d+\.npy|search-\d+\.faiss|map-\d+\.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +38,8 @@ class Manifest:
         model: Where the model lay.
         image_root: Folder that the paths of records are relative to, or None.
         map: How its map is made: `method`, `points`, `clusters`; None for no map.
+        calibration: What scores mean, as `Calibration.as_json`; None if that is not
+            known.
         build: Number of the build; its files have it in their names.
         count: Records in the build.
         highest_row: The highest of their numbers; higher ones are searched one by one.
@@ -44,6 +56,7 @@ class Manifest:
     model: str = ""
     image_root: str | None = None
     map: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     build: int = 1
     count: int = 0
     highest_row: int = 0
@@ -55,6 +68,7 @@ class Manifest:
         """Reads the manifest of a directory.
 
         Raises:
+            DamagedError: If somebody has changed it into what was never written.
             ValueError: If the directory is none of a collection, or of another format.
         """
         path = folder / FILE
@@ -64,23 +78,21 @@ class Manifest:
         except FileNotFoundError as error:
             raise ValueError(
                 f"{folder} is no index: it has no {FILE}. Make one with "
-                "`python main.py index EMBEDDINGS`."
+                f"`{PROGRAM} index EMBEDDINGS`."
             ) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
-                f"{path} cannot be read: {error}. Make the index anew."
+                f"{path} cannot be read: {error}. Make the index again."
             ) from error
         if found != FORMAT:
             raise ValueError(
                 f"{path}: found format {found!r}; expected {FORMAT}. Make the index "
-                "anew with this version of dce_tf."
+                "again with this version of dce_tf."
             )
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(
-                f"{path} is not complete: {error}. Make the index anew."
-            ) from error
+        problem = _problem_with(values)
+        if problem is not None:
+            raise DamagedError(f"{path} is damaged: {problem}. Make the index again.")
+        return cls(**values)
 
     def write(self, folder: Path) -> None:
         """Writes it, atomically: it decides which files of a directory count."""
@@ -95,6 +107,95 @@ class Manifest:
             if describe_file(path) != wanted:
                 return f"{path} is damaged: its checksum is another"
         return None
+
+
+def _problem_with(values: dict[str, Any]) -> str | None:
+    """Returns what is wrong with the values of a manifest, or None."""
+    for field in dataclasses.fields(Manifest):
+        if field.name not in values:
+            if field.default is field.default_factory is dataclasses.MISSING:
+                return f"it has no {field.name!r}"
+            continue
+        expected, fits = _FIELDS[field.name]
+        if not fits(values[field.name]):
+            return f"{field.name!r} is {_show(values[field.name])}, expected {expected}"
+    unknown = sorted(set(values) - set(_FIELDS))
+    return f"nobody knows its {unknown[0]!r}" if unknown else None
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_name(value: Any) -> bool:
+    return _is_text(value) and _fits(check_name, value)
+
+
+def _is_kind(value: Any) -> bool:
+    return _is_text(value) and _fits(check_kind, value)
+
+
+def _is_map(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and value.keys() == {"method", "points", "clusters"}
+        and value["method"] in METHODS
+        and all(_is_number(value[each]) and value[each] for each in _COUNTS)
+    )
+
+
+def _is_list_of_files(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _FILE_NAME.fullmatch(name)
+        and isinstance(each, dict)
+        and each.keys() == {"bytes", "sha256"}
+        and _is_number(each["bytes"])
+        and _is_text(each["sha256"])
+        for name, each in value.items()
+    )
+
+
+def _fits(check: Callable[[Any], object], value: Any) -> bool:
+    try:
+        check(value)
+    except ValueError:
+        return False
+    return True
+
+
+# What each field is, for people, and whether a value fits.
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("a name", _is_name),
+    "fingerprint": ("text", _is_text),
+    "embedding_dim": (
+        "a whole number of 1 or more",
+        lambda value: _is_number(value) and value > 0,
+    ),
+    "kind": ("a kind of search", _is_kind),
+    "built_as": ("a kind of search", _is_kind),
+    "created": ("text", _is_text),
+    "model": ("text", _is_text),
+    "image_root": ("text or null", lambda value: value is None or _is_text(value)),
+    "map": ("a plan of a map or null", _is_map),
+    "calibration": (
+        "a calibration or null",
+        lambda value: value is None or problem_with(value) is None,
+    ),
+    "build": ("a whole number", _is_number),
+    "count": ("a whole number", _is_number),
+    "highest_row": ("a whole number", _is_number),
+    "files": ("files of a build with their sizes and checksums", _is_list_of_files),
+    "format": ("a whole number", _is_number),
+}
 
 
 def describe_file(path: Path) -> dict[str, Any]:

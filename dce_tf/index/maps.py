@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.base.errors import UsageError
 from dce_tf.clustering.kmeans import fit_kmeans
-from dce_tf.errors import UsageError
-from dce_tf.index.collection import Vectors
+from dce_tf.index.checks import unit_vectors
+from dce_tf.index.collection import Record, Vectors
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class MapPlan:
             _tsne()
 
     def draw(self, count: int) -> npt.NDArray[np.int64]:
-        """Returns which of so many records the map shows, rising."""
+        """Returns the rows of the records that the map shows, rising."""
         chosen = np.random.default_rng(0).choice(
             count, min(self.points, count), replace=False
         )
@@ -152,3 +153,12 @@ def as_points(
         )
     ]
     return {"method": plan.method, "points": points}
+
+
+def draw_map(plan: MapPlan, records: Sequence[Record]) -> dict[str, Any]:
+    """Returns a map of records as JSON values."""
+    names = [(record.id, record.label) for record in records]
+    if not records:
+        return as_points(plan, np.empty((0, 1), np.float32), names)
+    vectors = np.stack([record.vector for record in records])
+    return as_points(plan, unit_vectors(vectors, vectors.shape[1]), names)

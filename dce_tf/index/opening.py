@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dce_tf.base.program import PROGRAM
 from dce_tf.index.collection import Collection
 from dce_tf.index.local import LocalCollection
-from dce_tf.index.milvus.terms import PREFIX, Address
+from dce_tf.index.milvus import conditions as milvus
+from dce_tf.index.postgres import address as postgres
 
 
 def open_collection(
@@ -15,8 +17,8 @@ def open_collection(
     """Opens a collection.
 
     Args:
-        where: Its directory, or `milvus:URI#NAME`, the URI being a server's address
-            or a file of Milvus Lite.
+        where: Its directory; `milvus:URI#NAME`, the URI being a server's address or a
+            file of Milvus Lite; or `postgres:DSN#NAME`.
         fingerprint: Of the model that queries are embedded with, if it is to be
             checked.
         read_only: Never change it; others may write to it meanwhile.
@@ -45,24 +47,36 @@ def check_model(collection: Collection, fingerprint: str, where: str) -> None:
     Args:
         collection: The collection.
         fingerprint: Of the model that queries are embedded with.
-        where: What the user calls the collection.
+        where: What the user calls the collection; a password in it is not told.
 
     Raises:
         ValueError: If they are of another, which cannot be compared.
     """
     if collection.fingerprint != fingerprint:
         raise ValueError(
-            f"{where} holds embeddings of the model {collection.fingerprint}; the "
-            f"model in use is {fingerprint}, and embeddings of two models cannot be "
-            "compared. Use the other model, or make the index anew with `python "
-            "main.py embed` and `python main.py index`."
+            f"{_shown(where)} holds embeddings of the model {collection.fingerprint}; "
+            f"the model in use is {fingerprint}, and embeddings of two models cannot "
+            "be compared. Use the other model, or make the index again with "
+            f"`{PROGRAM} embed` and `{PROGRAM} index`."
         )
 
 
-def _opened(where: str, read_only: bool) -> Collection:
-    if not where.startswith(PREFIX):
-        return LocalCollection(Path(where), read_only=read_only)
-    # Only those who use Milvus need its library.
-    from dce_tf.index.milvus.collection import MilvusCollection
+def _shown(where: str) -> str:
+    return str(postgres.Address.parse(where)) if _is_postgres(where) else where
 
-    return MilvusCollection(Address.parse(where), read_only=read_only)
+
+def _is_postgres(where: str) -> bool:
+    return where.startswith((postgres.PREFIX, "postgresql:"))
+
+
+def _opened(where: str, read_only: bool) -> Collection:
+    # Only those who use a server need the library that speaks to it.
+    if where.startswith(milvus.PREFIX):
+        from dce_tf.index.milvus.collection import MilvusCollection
+
+        return MilvusCollection(milvus.Address.parse(where), read_only=read_only)
+    if _is_postgres(where):
+        from dce_tf.index.postgres.collection import PostgresCollection
+
+        return PostgresCollection(postgres.Address.parse(where), read_only=read_only)
+    return LocalCollection(Path(where), read_only=read_only)

@@ -5,34 +5,51 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image
-
-from dce_tf.upright import UNREADABLE, upright
+from dce_tf.images.pillow import UNREADABLE, read_upright
 
 SIDE = 256  # Pixels of the longer side.
+TO_EMBED = 1024  # The same, where a model shall see it.
 MOST_PIXELS = 100_000_000  # Of an image that is opened at all.
 _QUALITY = 85
 
 
-def make_thumbnail(image: Path | bytes) -> bytes | None:
-    """Returns a small JPEG of an image, upright.
+def make_thumbnail(image: Path | bytes, side: int = SIDE) -> bytes | None:
+    """Returns a small JPEG of an image, as the network sees it.
 
     Args:
         image: The file, or what is in it.
+        side: Pixels that the longer side may have.
 
     Returns:
         The JPEG; None if the image cannot be read.
     """
-    source = io.BytesIO(image) if isinstance(image, bytes) else image
     try:
-        with Image.open(source) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                return None
-            opened.draft("RGB", (SIDE, SIDE))  # Decodes a JPEG at the size it needs.
-            picture = upright(opened).convert("RGB")
+        picture = read_upright(image, side=side, most_pixels=MOST_PIXELS)
     except UNREADABLE:
         return None
-    picture.thumbnail((SIDE, SIDE))
+    picture.thumbnail((side, side))
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG", quality=_QUALITY)
     return encoded.getvalue()
+
+
+def thumbnail_below(root: str | Path, path: str, side: int = SIDE) -> bytes | None:
+    """Returns a small JPEG of an image of a folder.
+
+    Args:
+        root: The folder.
+        path: Where the image lies in it.
+        side: Pixels that the longer side may have.
+
+    Returns:
+        The JPEG; None if there is no image that can be read, or it lies outside: a
+        symbolic link, or a record that somebody has edited, may point anywhere.
+    """
+    try:
+        folder = Path(root).resolve()
+        image = Path(folder, path).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):
+        return None
+    if not image.is_relative_to(folder) or not image.is_file():
+        return None
+    return make_thumbnail(image, side)

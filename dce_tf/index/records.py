@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sqlite3
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.base.program import PROGRAM
 from dce_tf.index.checks import as_json
-from dce_tf.index.collection import Id, Record, Vectors
+from dce_tf.index.collection import DamagedError, Id, Record, Vectors
 from dce_tf.index.filters import Condition, as_sql
 
 Rows = npt.NDArray[np.int64]
@@ -26,7 +28,7 @@ BLOCK = 4096  # Vectors read at once.
 APPLICATION = 0x64636574  # "dcet"
 _BUSY_SECONDS = 30.0
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-_SPACE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
+_UNWRITABLE = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN")
 
 
 @contextlib.contextmanager
@@ -35,20 +37,21 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.ProgrammingError as error:
-        raise ValueError(f"{path}: the collection is closed.") from error
+        raise ValueError(f"The collection {path.parent.name} is closed.") from error
     except sqlite3.DatabaseError as error:
         name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(_SPACE):
-            raise OSError(
-                f"{path} cannot be read or written: {error}. What was stored is kept; "
-                "make room, then try again."
-            ) from error
+        if name.startswith("SQLITE_FULL"):
+            raise OSError(errno.ENOSPC, _unwritten(path, error)) from error
+        if name.startswith(_UNWRITABLE):
+            raise OSError(_unwritten(path, error)) from error
         if name.startswith("SQLITE_BUSY"):
             raise OSError(f"{path} is in use by another program: {error}.") from error
         if name.startswith(_DAMAGED) or "no such table" in str(error):
-            raise ValueError(f"{path} is damaged: {error}. {_remedy(path)}") from error
+            raise DamagedError(
+                f"{path} is damaged: {error}. {_remedy(path)}"
+            ) from error
         raise ValueError(
-            f"{path}: SQLite refuses what was asked: {error}. What was stored is kept."
+            f"SQLite refuses what was asked: {error}. What was stored is kept."
         ) from error
 
 
@@ -70,7 +73,7 @@ class RecordStore:
         self._idle: list[sqlite3.Connection] = []
         self._open: list[sqlite3.Connection] = []
         if not path.is_file():
-            raise ValueError(f"{path}: there is no such file. {_remedy(path)}")
+            raise DamagedError(f"{path}: there is no such file. {_remedy(path)}")
         with explained(self._path):
             self._writer = self._connect()
             (application,) = self._writer.execute("PRAGMA application_id").fetchone()
@@ -263,6 +266,17 @@ class RecordStore:
                 )
         return records
 
+    def sample(self, count: int, dim: int) -> Vectors:
+        """Returns vectors drawn at random, float32 `(num_drawn, dim)`."""
+        query = (
+            "SELECT row, vector FROM vectors WHERE row IN "
+            "(SELECT row FROM records ORDER BY random() LIMIT ?)"
+        )
+        with self._reading() as connection:
+            cursor = connection.execute(query, (count,))
+            blocks = [vectors for _, vectors in _blocks(cursor, dim)]
+        return np.concatenate([np.empty((0, dim), np.float32), *blocks])
+
     def picture(self, record_id: Id) -> tuple[str | None, bytes | None] | None:
         """Returns the path and the thumbnail of a record; None if there is none."""
         query = (
@@ -276,7 +290,7 @@ class RecordStore:
             return found
 
     def labels(self, most: int) -> list[str]:
-        """Returns at most so many of the labels there are, sorted."""
+        """Returns the labels there are, sorted, up to a number of them."""
         query = (
             "SELECT DISTINCT label FROM records WHERE label IS NOT NULL "
             "ORDER BY label LIMIT ?"
@@ -291,10 +305,17 @@ class RecordStore:
             return [name for (name,) in connection.execute(query)]
 
 
+def _unwritten(path: Path, error: sqlite3.Error) -> str:
+    return (
+        f"{path} cannot be read or written: {error}. What was stored is kept; make "
+        "room, then try again."
+    )
+
+
 def _remedy(path: Path) -> str:
     return (
-        f"Make {path.parent} anew with `python main.py index EMBEDDINGS --overwrite`, "
-        "or put a copy back."
+        f"Make {path.parent} again with `{PROGRAM} index EMBEDDINGS --overwrite`, or "
+        "put a copy back."
     )
 
 
@@ -305,4 +326,9 @@ def _as_rows(found: Sequence[Sequence[Any]]) -> Rows:
 def _blocks(cursor: sqlite3.Cursor, dim: int) -> Iterator[tuple[Rows, Vectors]]:
     while block := cursor.fetchmany(BLOCK):
         joined = b"".join(vector for _, vector in block)
+        if len(joined) != 4 * dim * len(block):
+            raise DamagedError(
+                f"Vectors of {len(joined) // len(block)} bytes are stored, where the "
+                f"manifest says {4 * dim}. Make the index again."
+            )
         yield _as_rows(block), np.frombuffer(joined, np.float32).reshape(-1, dim)

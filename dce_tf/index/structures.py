@@ -18,7 +18,7 @@ faiss: Any = _faiss  # Its stubs do not know what its Python adds.
 Positions = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-# So many are compared one by one rather than by a structure that would look at others.
+# Up to here, records are compared one by one: a structure would look at others.
 SCANNED = 20_000
 _FLOATS_AT_ONCE = 2**24  # Of candidates that are compared again.
 
@@ -55,7 +55,9 @@ class Structure:
         """Writes what was built beside the vectors; returns whether there is any."""
         if self.index is None:
             return False
-        faiss.write_index(self.index, str(path))
+        # Not by its name: FAISS tells of a full disk without its error number.
+        with path.open("wb") as file:
+            faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
         return True
 
     def search(

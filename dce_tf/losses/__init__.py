@@ -1,9 +1,9 @@
 """Losses: one file each."""
 
+from dce_tf.base.registry import Registry, import_siblings
 from dce_tf.losses.base import MetricLoss, Space
-from dce_tf.registry import Registry, import_siblings
 
-LOSSES: Registry[MetricLoss] = Registry("loss", context=("space",))
+LOSSES: Registry[MetricLoss] = Registry("loss", context=("num_classes",))
 
 import_siblings(__name__, __path__)
 

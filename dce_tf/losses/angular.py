@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import log_sum_exp, mean_where
 from dce_tf.losses.blocks import by_rows

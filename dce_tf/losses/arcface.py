@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.losses import LOSSES
-from dce_tf.losses.base import Space, check_positive
+from dce_tf.losses.base import check_positive
 from dce_tf.losses.proxies import ProxyLoss, cross_entropy
 
 
@@ -22,7 +22,7 @@ class ArcFaceLoss(ProxyLoss):
     cos θ_y − m sin m continues it, as in the authors' program.
 
     Args:
-        space: The embedding space, and how many classes there are.
+        num_classes: How many classes there are; labels must be below.
         margin: m in radians, 0 to π/2.
         scale: s.
 
@@ -32,8 +32,10 @@ class ArcFaceLoss(ProxyLoss):
         UsageError: If the margin is out of range.
     """
 
-    def __init__(self, space: Space, margin: float = 0.5, scale: float = 64.0) -> None:
-        super().__init__(space, name="arcface_loss")
+    def __init__(
+        self, num_classes: int, margin: float = 0.5, scale: float = 64.0
+    ) -> None:
+        super().__init__(num_classes, name="arcface_loss")
         check_positive("arcface", scale=scale)
         if not 0 <= margin < math.pi / 2:
             raise UsageError(f"arcface(margin={margin}): expected radians, 0 to 1.57.")
@@ -41,7 +43,7 @@ class ArcFaceLoss(ProxyLoss):
         self.scale = scale
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del seed
         cosine = self.similarities(embedding, learner)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dce_tf.errors import UsageError
+import keras
+
+from dce_tf.base.errors import UsageError
+from dce_tf.base.registry import parse_sum
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import MetricLoss, Space
 from dce_tf.miners import MINERS
-from dce_tf.registry import parse_sum
 
 
 def check_loss(spec: str, miner: str | None = None) -> None:
@@ -19,15 +21,18 @@ def check_loss(spec: str, miner: str | None = None) -> None:
         UsageError: If a name or option is unknown or out of range, or `miner` is given
             and nothing takes it.
     """
-    build_loss(spec, Space(units=8, num_classes=2), miner)
+    build_loss(spec, Space(units=8), num_classes=2, miner=miner)
 
 
-def build_loss(spec: str, space: Space, miner: str | None = None) -> MetricLoss:
-    """Builds the loss that `spec` names.
+def build_loss(
+    spec: str, space: Space, num_classes: int, miner: str | None = None
+) -> MetricLoss:
+    """Builds the loss that `spec` names, with the variables that it keeps.
 
     Args:
         spec: Such as `"margin(beta=1.2) + 0.5 * proxy_anchor()"`.
-        space: For losses that keep vectors of their own.
+        space: Where the embeddings lie; for losses that keep vectors of their own.
+        num_classes: Classes of the training images; their labels are below it.
         miner: For every term that takes one, in place of its own; None leaves each
             with what it names, or its default.
 
@@ -45,10 +50,12 @@ def build_loss(spec: str, space: Space, miner: str | None = None) -> MetricLoss:
             )
         for options in taking:
             options["miner"] = chosen
-    losses = [LOSSES.create(*each, space=space) for each in checked]
-    if len(terms) == 1 and terms[0][0] == 1:
-        return losses[0]
-    return WeightedSum(losses, [weight for weight, _ in terms])
+    losses = [LOSSES.create(*each, num_classes=num_classes) for each in checked]
+    loss = losses[0]
+    if len(terms) > 1 or terms[0][0] != 1:
+        loss = WeightedSum(losses, [weight for weight, _ in terms])
+    loss.build(space)
+    return loss
 
 
 def _takes_miner(name: str) -> bool:
@@ -69,11 +76,29 @@ class WeightedSum(MetricLoss):
         super().__init__(name="weighted_sum")
         self.terms = list(losses)
         self.weights_of_terms = tuple(weights)
+        self.keeps_variables = any(term.keeps_variables for term in losses)
+        limits = [term.num_classes for term in losses if term.num_classes is not None]
+        self.num_classes = min(limits, default=None)
+
+    def _inner(self) -> Sequence[MetricLoss]:
+        return self.terms
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         return sum(
-            weight * term(embedding, labels, learner=learner, seed=seed)
+            weight * term.call(labels, embedding, learner=learner, seed=seed)
             for weight, term in zip(self.weights_of_terms, self.terms, strict=True)
         )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "losses": [keras.saving.serialize_keras_object(t) for t in self.terms],
+            "weights": list(self.weights_of_terms),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> WeightedSum:
+        """Builds the sum that `get_config` described."""
+        losses = [keras.saving.deserialize_keras_object(t) for t in config["losses"]]
+        return cls(losses, config["weights"])

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from dce_tf.losses import LOSSES
-from dce_tf.losses.base import Space, check_positive
+from dce_tf.losses.base import check_positive
 from dce_tf.losses.proxies import ProxyLoss, cross_entropy
 
 
@@ -19,21 +19,23 @@ class CosFaceLoss(ProxyLoss):
     CVPR 2018, equation 4).
 
     Args:
-        space: The embedding space, and how many classes there are.
+        num_classes: How many classes there are; labels must be below.
         margin: m, as a cosine.
         scale: s.
 
     Call arguments and result: see `MetricLoss`.
     """
 
-    def __init__(self, space: Space, margin: float = 0.35, scale: float = 64.0) -> None:
-        super().__init__(space, name="cosface_loss")
+    def __init__(
+        self, num_classes: int, margin: float = 0.35, scale: float = 64.0
+    ) -> None:
+        super().__init__(num_classes, name="cosface_loss")
         check_positive("cosface", scale=scale)
         self.margin = margin
         self.scale = scale
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del seed
         cosine = self.similarities(embedding, learner)

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.distances import label_masks, pairwise_distances
+from dce_tf.batch.distances import label_masks, pairwise_distances
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import MetricLoss, log_sum_exp
 
@@ -30,7 +30,7 @@ class LiftedStructureLoss(MetricLoss):
         self.margin = margin
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del learner, seed
         positive, negative = label_masks(labels)

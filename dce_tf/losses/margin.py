@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.losses import LOSSES
-from dce_tf.losses.base import Space
+from dce_tf.losses.base import Space, checked_num_classes
 from dce_tf.losses.pairs import Compared, PairLoss
 from dce_tf.miners import Miner
 
@@ -30,13 +30,13 @@ class MarginLoss(PairLoss):
         nu: Weight of the mean β of the anchors, added to the loss: keeps a trained β
             from growing (Wu et al., section 4.2).
         miner: Picks the pairs: a miner or the name of one.
-        space: Says how many classes there are; for `learn_beta="class"`.
+        num_classes: How many classes there are; for `learn_beta="class"`.
 
     Call arguments and result: see `MetricLoss`.
 
     Raises:
         UsageError: If `learn_beta` is none of the three, or `"class"` and there is no
-            `space`.
+            `num_classes`.
     """
 
     def __init__(
@@ -46,27 +46,33 @@ class MarginLoss(PairLoss):
         learn_beta: str = "none",
         nu: float = 0.0,
         miner: Miner | str = "nearest",
-        space: Space | None = None,
+        num_classes: int | None = None,
     ) -> None:
         super().__init__(miner, name="margin_loss")
         if learn_beta not in ("none", "one", "class"):
             raise UsageError(
                 f"margin(learn_beta={learn_beta!r}): expected none, one or class."
             )
-        if learn_beta == "class" and space is None:
+        if learn_beta == "class" and num_classes is None:
             raise UsageError(
-                "margin(learn_beta='class') needs the number of classes: give a space."
+                "margin(learn_beta='class') needs the number of classes: give "
+                "num_classes."
             )
         self.alpha = alpha
         self.beta: Any = beta
         self.nu = nu
+        self.keeps_variables = learn_beta != "none"
         self.beta_per_class = learn_beta == "class"
-        if learn_beta != "none":
-            self.beta = self.add_weight(
-                shape=(space.num_classes,) if space and self.beta_per_class else (),
-                initializer=keras.initializers.Constant(beta),
-                name="beta",
-            )
+        if num_classes is not None and self.beta_per_class:
+            self.num_classes = checked_num_classes("margin", num_classes)
+
+    def _make_variables(self, space: Space) -> None:
+        del space
+        self.beta = self.add_weight(
+            shape=(self.num_classes,) if self.beta_per_class else (),
+            initializer=keras.initializers.Constant(self.beta),
+            name="beta",
+        )
 
     def combine(self, compared: Compared) -> Any:
         beta = tf.convert_to_tensor(self.beta)

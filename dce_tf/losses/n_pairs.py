@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from dce_tf.batch.distances import same_class
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import MetricLoss, check_positive, log_sum_exp, mean_where
 
@@ -17,12 +18,12 @@ def anchors_and_positives(labels: Any) -> tuple[Any, Any]:
     positive; a last odd image is neither.
 
     Args:
-        labels: int32 `(batch,)`.
+        labels: int64 `(batch,)`.
 
     Returns:
         Two float32 tensors `(batch,)`: 1 for the anchors; 1 for the positives.
     """
-    same = tf.cast(labels[:, tf.newaxis] == labels, tf.int32)
+    same = tf.cast(same_class(labels, labels), tf.int32)
     count = tf.reduce_sum(same, axis=1)
     rank = tf.reduce_sum(tf.linalg.band_part(same, -1, 0), axis=1) - 1
     anchor = (rank % 2 == 0) & (rank + 1 < count)
@@ -49,12 +50,12 @@ class NPairsLoss(MetricLoss):
         self.scale = scale
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del learner, seed
         anchor, positive = anchors_and_positives(labels)
         logits = self.scale * tf.matmul(embedding, embedding, transpose_b=True)
-        same = tf.cast(labels[:, tf.newaxis] == labels, tf.float32) * positive
+        same = tf.cast(same_class(labels, labels), tf.float32) * positive
         share = same / tf.maximum(tf.reduce_sum(same, axis=1, keepdims=True), 1)
         columns = tf.ones_like(logits) * positive
         losses = log_sum_exp(logits, columns) - tf.reduce_sum(share * logits, axis=1)

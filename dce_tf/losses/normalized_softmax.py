@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dce_tf.losses import LOSSES
-from dce_tf.losses.base import Space, check_positive
+from dce_tf.losses.base import check_positive
 from dce_tf.losses.proxies import ProxyLoss, cross_entropy
 
 
@@ -16,19 +16,19 @@ class NormalizedSoftmaxLoss(ProxyLoss):
     Cross-entropy of cos(x, p_c)/τ (Zhai and Wu, BMVC 2019, equation 3).
 
     Args:
-        space: The embedding space, and how many classes there are.
+        num_classes: How many classes there are; labels must be below.
         temperature: τ.
 
     Call arguments and result: see `MetricLoss`.
     """
 
-    def __init__(self, space: Space, temperature: float = 0.05) -> None:
-        super().__init__(space, name="normalized_softmax_loss")
+    def __init__(self, num_classes: int, temperature: float = 0.05) -> None:
+        super().__init__(num_classes, name="normalized_softmax_loss")
         check_positive("normalized_softmax", temperature=temperature)
         self.temperature = temperature
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del seed
         logits = self.similarities(embedding, learner) / self.temperature

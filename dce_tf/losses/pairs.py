@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from dce_tf.distances import label_masks, to_distances
+from dce_tf.batch.distances import label_masks, to_distances
 from dce_tf.losses.base import MetricLoss
-from dce_tf.miners import MINERS, Miner
+from dce_tf.miners import MINERS, Candidates, Miner
 
 
 class Compared(NamedTuple):
@@ -17,11 +17,11 @@ class Compared(NamedTuple):
     Attributes:
         anchors: float32 `(num_anchors, dim)`, of unit length.
         others: float32 `(num_others, dim)`, of unit length.
-        labels: Class of each anchor, int32 `(num_anchors,)`.
+        labels: Class of each anchor, int64 `(num_anchors,)`.
         similarity: Dot products, float32 `(num_anchors, num_others)`.
         positive: How often each pair counts, float32 of the same shape, 0 where it is
             not of one class or was not picked.
-        negative: Likewise for pairs of two classes.
+        negative: The same for pairs of two classes.
     """
 
     anchors: Any
@@ -48,10 +48,17 @@ class PairLoss(MetricLoss):
 
     def __init__(self, miner: Miner | str = "all", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.miner = MINERS.build(miner) if isinstance(miner, str) else miner
+        self.miner: Miner = MINERS.build(miner) if isinstance(miner, str) else miner
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, with the miner as its spec."""
+        config = super().get_config()
+        if "miner" in config:
+            config["miner"] = MINERS.spec_of(self.miner)
+        return config
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del learner
         masks = label_masks(labels)
@@ -64,7 +71,7 @@ class PairLoss(MetricLoss):
 
         Args:
             anchors: float32 `(num_anchors, dim)`, of unit length.
-            labels: Class of each anchor, int32 `(num_anchors,)`.
+            labels: Class of each anchor, int64 `(num_anchors,)`.
             others: float32 `(num_others, dim)`, of unit length.
             masks: Which pairs are positive and which negative, two bool tensors
                 `(num_anchors, num_others)`.
@@ -76,7 +83,8 @@ class PairLoss(MetricLoss):
         similarity = tf.matmul(anchors, others, transpose_b=True)
         distances = tf.stop_gradient(to_distances(similarity))
         positive, negative = masks
-        pairs = self.miner(distances, positive, negative, anchors.shape[-1], seed)
+        width = anchors.shape[-1]
+        pairs = self.miner(Candidates(distances, positive, negative, width, seed))
         return self.combine(Compared(anchors, others, labels, similarity, *pairs))
 
     def combine(self, compared: Compared) -> Any:

@@ -7,31 +7,40 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dce_tf.losses.base import MetricLoss, Space
+from dce_tf.losses.base import MetricLoss, Space, checked_num_classes
 
 
 class ProxyLoss(MetricLoss):
-    """A loss that compares embeddings with trained vectors, one or more a class.
+    """A loss that compares embeddings with trained vectors, one or more for each class.
 
     A learner compares in its part of the space: its proxies are that part of them, at
     unit length, as its embeddings are.
 
     Args:
-        space: The embedding space, and how many classes there are.
-        num_centers: Proxies a class.
+        num_classes: How many classes there are; labels must be below.
+        num_centers: Proxies of each class.
 
-    Call arguments and result: see `MetricLoss`. Labels must be below
-    `space.num_classes`.
+    Call arguments and result: see `MetricLoss`.
+
+    Raises:
+        UsageError: If there is no class.
     """
 
-    def __init__(self, space: Space, num_centers: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._part = space.part
-        self.num_classes = space.num_classes
+    keeps_variables = True
+
+    def __init__(
+        self, num_classes: int, num_centers: int = 1, name: str | None = None
+    ) -> None:
+        super().__init__(name)
+        self.num_classes: int = checked_num_classes(type(self).__name__, num_classes)
         self.num_centers = num_centers
+
+    def _make_variables(self, space: Space) -> None:
+        self._part = space.part
         # Directions drawn evenly, of length about 1.
+        width = space.raw_units or space.units
         self.proxies = self.add_weight(
-            shape=(space.num_classes * num_centers, space.units),
+            shape=(self.num_classes * self.num_centers, width),
             initializer=keras.initializers.RandomNormal(stddev=space.units**-0.5),
             name="proxies",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dce_tf.losses import LOSSES
-from dce_tf.losses.base import Space, check_positive
+from dce_tf.losses.base import check_positive
 from dce_tf.losses.proxies import ProxyLoss, cross_entropy
 
 
@@ -17,19 +17,19 @@ class ProxyNCALoss(ProxyLoss):
     "ProxyNCA++", ECCV 2020, equations 5 and 6).
 
     Args:
-        space: The embedding space, and how many classes there are.
+        num_classes: How many classes there are; labels must be below.
         temperature: T.
 
     Call arguments and result: see `MetricLoss`.
     """
 
-    def __init__(self, space: Space, temperature: float = 1 / 9) -> None:
-        super().__init__(space, name="proxy_nca_loss")
+    def __init__(self, num_classes: int, temperature: float = 1 / 9) -> None:
+        super().__init__(num_classes, name="proxy_nca_loss")
         check_positive("proxy_nca", temperature=temperature)
         self.temperature = temperature
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del seed
         squares = 2 - 2 * self.similarities(embedding, learner)

@@ -6,15 +6,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.losses import LOSSES
-from dce_tf.losses.base import Space, check_positive
+from dce_tf.losses.base import check_positive
 from dce_tf.losses.proxies import ProxyLoss, cross_entropy
 
 
 @LOSSES.register("soft_triple")
 class SoftTripleLoss(ProxyLoss):
-    """Classifies by similarity to several centres a class.
+    """Classifies by similarity to several centres of each class.
 
     S_c = Σ_k softmax_k(xᵀw_ck/γ) xᵀw_ck; cross-entropy of λ S_c, with λ (S_y − δ) for
     the right class, plus τ times half the mean of √(2 − 2 w_cjᵀw_ck) over pairs of
@@ -22,8 +22,8 @@ class SoftTripleLoss(ProxyLoss):
     equations 6 to 8: the sum over j < k, divided by C K (K − 1)).
 
     Args:
-        space: The embedding space, and how many classes there are.
-        num_centers: Centres a class.
+        num_classes: How many classes there are; labels must be below.
+        num_centers: Centres per class.
         scale: λ.
         gamma: γ.
         margin: δ, as a cosine.
@@ -37,7 +37,7 @@ class SoftTripleLoss(ProxyLoss):
 
     def __init__(
         self,
-        space: Space,
+        num_classes: int,
         num_centers: int = 10,
         scale: float = 20.0,
         gamma: float = 0.1,
@@ -49,7 +49,7 @@ class SoftTripleLoss(ProxyLoss):
                 f"soft_triple(num_centers={num_centers}): expected 2 or more; "
                 "normalized_softmax has one."
             )
-        super().__init__(space, num_centers, name="soft_triple_loss")
+        super().__init__(num_classes, num_centers, name="soft_triple_loss")
         check_positive("soft_triple", scale=scale, gamma=gamma)
         self.scale = scale
         self.gamma = gamma
@@ -57,7 +57,7 @@ class SoftTripleLoss(ProxyLoss):
         self.tau = tau
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del seed
         similarity = self.similarities(embedding, learner)

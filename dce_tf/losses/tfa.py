@@ -13,13 +13,13 @@ import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.distances import label_masks, pairwise_distances
-from dce_tf.errors import UsageError, first_line
+from dce_tf.base.errors import UsageError, first_line
+from dce_tf.batch.distances import label_masks, pairwise_distances, same_class
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import MetricLoss, mean_where
 from dce_tf.losses.n_pairs import anchors_and_positives
@@ -75,12 +75,15 @@ def _keras_2_stand_in() -> Iterator[None]:
 class AddonsLoss(MetricLoss):
     """A loss of TensorFlow Addons on the embeddings of a batch.
 
+    It is 0, as of our own losses, where a batch holds no pair to compare: theirs is
+    then not a number, or counts distances to nothing. Classes are numbered by their
+    first image, as some of theirs turn labels into float32. Subclasses define `theirs`.
+
     Args:
-        name: Of the layer.
+        name: Of the loss.
         module: Of `tensorflow_addons.losses`.
         function: In it.
         ours: The loss here that is the same, for the message where it is missing.
-        compute: From that function, embeddings and labels to the loss.
 
     Call arguments and result: see `MetricLoss`.
 
@@ -88,95 +91,124 @@ class AddonsLoss(MetricLoss):
         UsageError: If TensorFlow Addons cannot be imported.
     """
 
-    def __init__(
-        self,
-        name: str,
-        module: str,
-        function: str,
-        ours: str,
-        compute: Callable[[Any, Any, Any], Any],
-    ) -> None:
+    def __init__(self, name: str, module: str, function: str, ours: str) -> None:
         super().__init__(name=name)
         try:
             self._function = getattr(_load(module), function)
         except Exception as error:
             raise _absent(ours, first_line(error)) from error
-        self._compute = compute
 
     def call(
-        self, embedding: Any, labels: Any, learner: Any = None, seed: Any = None
+        self, labels: Any, embedding: Any, learner: Any = None, seed: Any = None
     ) -> Any:
         del learner, seed
-        return self._compute(self._function, embedding, labels)
+        classes = tf.argmax(same_class(labels, labels), axis=1, output_type=tf.int32)
+        return tf.cond(
+            self.comparable(labels),
+            lambda: self.theirs(classes, embedding),
+            lambda: tf.constant(0.0),
+        )
+
+    def comparable(self, labels: Any) -> Any:
+        """Returns whether the batch has positive and negative pairs, a bool scalar."""
+        positive, negative = label_masks(labels)
+        return tf.reduce_any(positive) & tf.reduce_any(negative)
+
+    def theirs(self, classes: Any, embedding: Any) -> Any:
+        """Returns their loss, a float32 scalar.
+
+        Args:
+            classes: int32 `(batch,)`.
+            embedding: float32 `(batch, dim)`.
+        """
+        raise NotImplementedError
 
 
 @LOSSES.register("tfa_triplet_semihard")
-def triplet_semihard(margin: float = 1.0) -> AddonsLoss:
-    """Builds `tfa.losses.triplet_semihard_loss`; ours is `triplet`."""
-    return AddonsLoss(
-        "tfa_triplet_semihard",
-        "triplet",
-        "triplet_semihard_loss",
-        f"triplet(margin={margin})",
-        lambda function, x, labels: function(labels, x, margin=margin),
-    )
+class AddonsTripletSemiHard(AddonsLoss):
+    """`tfa.losses.triplet_semihard_loss`; ours is `triplet`."""
+
+    def __init__(self, margin: float = 1.0) -> None:
+        name, ours = "tfa_triplet_semihard", f"triplet(margin={margin})"
+        super().__init__(name, "triplet", "triplet_semihard_loss", ours)
+        self.margin = margin
+
+    def theirs(self, classes: Any, embedding: Any) -> Any:
+        return self._function(classes, embedding, margin=self.margin)
 
 
 @LOSSES.register("tfa_triplet_hard")
-def triplet_hard(margin: float = 1.0, soft: bool = False) -> AddonsLoss:
-    """Builds `tfa.losses.triplet_hard_loss`; ours is `triplet(kind='hard')`."""
-    return AddonsLoss(
-        "tfa_triplet_hard",
-        "triplet",
-        "triplet_hard_loss",
-        f"triplet(margin={margin}, kind=hard, soft={soft})",
-        lambda function, x, labels: function(labels, x, margin=margin, soft=soft),
-    )
+class AddonsTripletHard(AddonsLoss):
+    """`tfa.losses.triplet_hard_loss`; ours is `triplet(kind='hard')`.
+
+    Theirs also counts anchors without a positive, as if one were at the distance 0.
+    """
+
+    def __init__(self, margin: float = 1.0, soft: bool = False) -> None:
+        ours = f"triplet(margin={margin}, kind=hard, soft={soft})"
+        super().__init__("tfa_triplet_hard", "triplet", "triplet_hard_loss", ours)
+        self.margin = margin
+        self.soft = soft
+
+    def theirs(self, classes: Any, embedding: Any) -> Any:
+        return self._function(classes, embedding, margin=self.margin, soft=self.soft)
 
 
 @LOSSES.register("tfa_lifted_struct")
-def lifted_struct(margin: float = 1.0) -> AddonsLoss:
-    """Builds `tfa.losses.lifted_struct_loss`; ours is `lifted_structure`."""
-    return AddonsLoss(
-        "tfa_lifted_struct",
-        "lifted",
-        "lifted_struct_loss",
-        f"lifted_structure(margin={margin})",
-        lambda function, x, labels: function(labels, x, margin=margin),
-    )
+class AddonsLiftedStruct(AddonsLoss):
+    """`tfa.losses.lifted_struct_loss`; ours is `lifted_structure`."""
+
+    def __init__(self, margin: float = 1.0) -> None:
+        ours = f"lifted_structure(margin={margin})"
+        super().__init__("tfa_lifted_struct", "lifted", "lifted_struct_loss", ours)
+        self.margin = margin
+
+    def theirs(self, classes: Any, embedding: Any) -> Any:
+        return self._function(classes, embedding, margin=self.margin)
 
 
 @LOSSES.register("tfa_npairs")
-def npairs(scale: float = 16.0) -> AddonsLoss:
-    """Builds `tfa.losses.npairs_loss`; ours is `n_pairs`.
+class AddonsNPairs(AddonsLoss):
+    """`tfa.losses.npairs_loss`; ours is `n_pairs`.
 
     Anchors and positives are the images of each class by turns.
     """
 
-    def compute(function: Any, embedding: Any, labels: Any) -> Any:
-        anchor, positive = (part > 0 for part in anchors_and_positives(labels))
+    def __init__(self, scale: float = 16.0) -> None:
+        ours = f"n_pairs(scale={scale})"
+        super().__init__("tfa_npairs", "npairs", "npairs_loss", ours)
+        self.scale = scale
+
+    def comparable(self, labels: Any) -> Any:
+        anchor, _ = anchors_and_positives(labels)
+        return tf.reduce_any(anchor > 0)
+
+    def theirs(self, classes: Any, embedding: Any) -> Any:
+        # Column i must be a positive of anchor i: within a class they take turns.
+        order = tf.argsort(classes, stable=True)
+        classes, embedding = tf.gather(classes, order), tf.gather(embedding, order)
+        anchor, positive = (part > 0 for part in anchors_and_positives(classes))
         of_anchors = tf.boolean_mask(embedding, anchor)
         of_positives = tf.boolean_mask(embedding, positive)
-        logits = scale * tf.matmul(of_anchors, of_positives, transpose_b=True)
-        return function(tf.boolean_mask(labels, anchor), logits)
-
-    ours = f"n_pairs(scale={scale})"
-    return AddonsLoss("tfa_npairs", "npairs", "npairs_loss", ours, compute)
+        logits = self.scale * tf.matmul(of_anchors, of_positives, transpose_b=True)
+        return self._function(tf.boolean_mask(classes, anchor), logits)
 
 
 @LOSSES.register("tfa_contrastive")
-def contrastive(margin: float = 1.0) -> AddonsLoss:
-    """Builds `tfa.losses.contrastive_loss` on all pairs; ours is `contrastive`."""
+class AddonsContrastive(AddonsLoss):
+    """`tfa.losses.contrastive_loss` on all pairs; ours is `contrastive`."""
 
-    def compute(function: Any, embedding: Any, labels: Any) -> Any:
+    def __init__(self, margin: float = 1.0) -> None:
+        ours = f"contrastive(negative_margin={margin})"
+        super().__init__("tfa_contrastive", "contrastive", "contrastive_loss", ours)
+        self.margin = margin
+
+    def comparable(self, labels: Any) -> Any:
+        return tf.size(labels) > 1
+
+    def theirs(self, classes: Any, embedding: Any) -> Any:
         distances = pairwise_distances(embedding)
-        positive, negative = label_masks(labels)
-        losses = function(positive, distances, margin=margin)
-        return mean_where(losses, positive) + mean_where(
-            losses, negative & (distances < margin)
-        )
-
-    ours = f"contrastive(negative_margin={margin})"
-    return AddonsLoss(
-        "tfa_contrastive", "contrastive", "contrastive_loss", ours, compute
-    )
+        positive, negative = label_masks(classes)
+        losses = self._function(positive, distances, margin=self.margin)
+        near = negative & (distances < self.margin)
+        return mean_where(losses, positive) + mean_where(losses, near)

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.losses import LOSSES
 from dce_tf.losses.base import mean_where
 from dce_tf.losses.blocks import by_rows

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, counted
+from dce_tf.miners.pairs import Candidates, Pairs, counted
 
 
 @MINERS.register("all")
@@ -14,14 +13,7 @@ from dce_tf.miners.pairs import Pairs, counted
 class AllPairs:
     """Takes every positive and every negative pair once."""
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
+    def __call__(self, given: Candidates) -> Pairs:
         """Picks pairs; see `Miner`."""
-        del distances, embedding_dim, seed
+        positive, negative = given.positive, given.negative
         return Pairs(counted(positive), counted(negative))

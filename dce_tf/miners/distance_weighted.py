@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, counted, first_per_anchor
+from dce_tf.miners.pairs import Candidates, Pairs, counted, first_per_anchor
 
 
 @MINERS.register("distance_weighted")
@@ -24,28 +24,23 @@ class DistanceWeighted:
     Args:
         cutoff: Nearer negatives count as this far, so that noise is not favoured.
         loss_free: Negatives at least this far are never drawn; the margin loss of
-            α = 0.2 and β = 1.2 is 0 from 1.4 on.
+            α = 0.2 and β = 1.2 is 0 at 1.4 or more.
     """
 
     cutoff: float = 0.5
     loss_free: float = 1.4
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
+    def __call__(self, given: Candidates) -> Pairs:
         """Picks pairs; see `Miner`."""
+        distances, positive, negative = given.distances, given.positive, given.negative
         wanted = tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)
+        seed = given.seed
         if seed is None:
             seed = tf.random.uniform((2,), maxval=tf.int32.max, dtype=tf.int32)
         uniform = tf.random.stateless_uniform(tf.shape(distances), seed, minval=1e-20)
         # The largest of log p + Gumbel noise are draws from p without repeats.
         gumbel = -tf.math.log(-tf.math.log(uniform))
-        keys = self.log_weights(distances, embedding_dim) + gumbel
+        keys = self.log_weights(distances, given.embedding_dim) + gumbel
         drawn = first_per_anchor(-keys, negative & (distances < self.loss_free), wanted)
         return Pairs(counted(positive), counted(drawn))
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, counted, extreme
+from dce_tf.miners.pairs import Candidates, Pairs, counted, extreme
 
 _NEGATIVES = ("semi_hard", "hard", "all")
 
@@ -38,16 +37,9 @@ class EasyPositive:
                 f"{', '.join(_NEGATIVES)}."
             )
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
+    def __call__(self, given: Candidates) -> Pairs:
         """Picks pairs; see `Miner`."""
-        del embedding_dim, seed
+        distances, positive, negative = given.distances, given.positive, given.negative
         easiest = extreme(distances, positive, largest=False)
         chosen = positive & (distances <= easiest)
         if self.negatives == "all":

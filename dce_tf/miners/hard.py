@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, counted, extreme
+from dce_tf.miners.pairs import Candidates, Pairs, counted, extreme
 
 
 @MINERS.register("hard")
@@ -18,16 +17,9 @@ class HardPairs:
     the triplet loss", 2017, section 2).
     """
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
+    def __call__(self, given: Candidates) -> Pairs:
         """Picks pairs; see `Miner`."""
-        del embedding_dim, seed
+        distances, positive, negative = given.distances, given.positive, given.negative
         farthest = extreme(distances, positive, largest=True)
         nearest = extreme(distances, negative, largest=False)
         return Pairs(

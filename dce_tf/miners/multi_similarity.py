@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, counted, extreme
+from dce_tf.miners.pairs import Candidates, Pairs, counted, extreme
 
 
 @MINERS.register("multi_similarity")
@@ -25,16 +24,9 @@ class MultiSimilarityPairs:
 
     epsilon: float = 0.1
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
+    def __call__(self, given: Candidates) -> Pairs:
         """Picks pairs; see `Miner`."""
-        del embedding_dim, seed
+        distances, positive, negative = given.distances, given.positive, given.negative
         similarity = 1 - tf.square(distances) / 2
         least = extreme(similarity, positive, largest=False)
         most = extreme(similarity, negative, largest=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, counted, first_per_anchor
+from dce_tf.miners.pairs import Candidates, Pairs, counted, first_per_anchor
 
 
 @MINERS.register("nearest")
@@ -25,16 +24,9 @@ class NearestNegatives:
 
     cutoff: float = 0.5
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
+    def __call__(self, given: Candidates) -> Pairs:
         """Picks pairs; see `Miner`."""
-        del embedding_dim, seed
+        distances, positive, negative = given.distances, given.positive, given.negative
         wanted = tf.reduce_sum(tf.cast(positive, tf.int32), axis=1)
         chosen = first_per_anchor(
             distances, negative & (distances > self.cutoff), wanted

@@ -13,36 +13,39 @@ class Pairs(NamedTuple):
     Attributes:
         positive: float32 `(num_anchors, num_others)`: how often each pair counts, 0
             where it is not of one class.
-        negative: Likewise for pairs of two classes.
+        negative: The same for pairs of two classes.
     """
 
     positive: Any
     negative: Any
 
 
+class Candidates(NamedTuple):
+    """The pairs of a batch that a miner picks from.
+
+    Attributes:
+        distances: float32 `(num_anchors, num_others)`, Euclidean; no gradient flows.
+            Within a batch the others are the anchors.
+        positive: bool `(num_anchors, num_others)`: the pairs of one class, without
+            those of an image and itself.
+        negative: The same for pairs of two classes.
+        embedding_dim: Width of the embeddings compared.
+        seed: int32 `(2,)` for miners that draw; None draws from TensorFlow's global
+            generator.
+    """
+
+    distances: Any
+    positive: Any
+    negative: Any
+    embedding_dim: int
+    seed: Any = None
+
+
 class Miner(Protocol):
     """Picks pairs among the anchors and others of one batch."""
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
-        """Picks pairs.
-
-        Args:
-            distances: float32 `(num_anchors, num_others)`, Euclidean; no gradient
-                flows. Within a batch the others are the anchors.
-            positive: bool `(num_anchors, num_others)`: the pairs of one class, without
-                those of an image and itself.
-            negative: Likewise for pairs of two classes.
-            embedding_dim: Width of the embeddings compared.
-            seed: int32 `(2,)` for miners that draw; None draws from TensorFlow's
-                global generator.
-        """
+    def __call__(self, given: Candidates) -> Pairs:
+        """Picks pairs."""
 
 
 def first_per_anchor(scores: Any, valid: Any, counts: Any) -> Any:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
 from dce_tf.miners import MINERS
-from dce_tf.miners.pairs import Pairs, counted
+from dce_tf.miners.pairs import Candidates, Pairs, counted
 
 
 @MINERS.register("semi_hard")
@@ -26,16 +25,9 @@ class SemiHardNegatives:
 
     margin: float = 0.2
 
-    def __call__(
-        self,
-        distances: Any,
-        positive: Any,
-        negative: Any,
-        embedding_dim: int,
-        seed: Any = None,
-    ) -> Pairs:
+    def __call__(self, given: Candidates) -> Pairs:
         """Picks pairs; see `Miner`."""
-        del embedding_dim, seed
+        distances, positive, negative = given.distances, given.positive, given.negative
         # Positives nearer than a negative, less those nearer by the margin or more.
         sorted_positives = tf.sort(tf.where(positive, distances, 1e9), axis=1)
         nearer = tf.searchsorted(sorted_positives, distances, side="left")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
@@ -21,12 +22,16 @@ Memberships = Mapping[int, npt.NDArray[np.int32]]
 
 
 def plot_clusters(memberships: Memberships, path: Path) -> None:
+    """Writes the figure of `draw_clusters` as PNG."""
+    save(draw_clusters(memberships), path)
+
+
+def draw_clusters(memberships: Memberships) -> Figure:
     """Draws the sizes of the clusters over all divisions, and the last flows.
 
     Args:
         memberships: The epoch of each division → cluster of each image, int32
             `(num_images,)`, −1 for none.
-        path: Where to write the PNG.
     """
     epochs = sorted(memberships)
     num_clusters = 1 + max(int(memberships[epoch].max()) for epoch in epochs)
@@ -34,7 +39,7 @@ def plot_clusters(memberships: Memberships, path: Path) -> None:
     above, below = figure.subplots(2, 1, height_ratios=(1, 1.6))
     _draw_sizes(above, memberships, epochs, num_clusters)
     _draw_flow(below, memberships, epochs[-SHOWN_DIVISIONS:], num_clusters)
-    save(figure, path)
+    return figure
 
 
 def _draw_sizes(
@@ -57,7 +62,9 @@ def _draw_sizes(
         )
         bottom += sizes[:, cluster]
     axes.set_xticks(range(len(epochs)), [str(epoch) for epoch in epochs])
-    axes.set(title="Images a cluster", xlabel="epoch of the division", ylabel="images")
+    axes.set(
+        title="Images per cluster", xlabel="epoch of the division", ylabel="images"
+    )
     tidy(axes)
     axes.legend(
         fontsize=7,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dce_tf.files import replacing
+from dce_tf.base.files import replacing
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 COLOURS = (
@@ -23,6 +23,7 @@ COLOURS = (
     "#8C510A",
     "#555555",
 )
+GRID = "#e4e4e4"
 
 
 def colour(number: int) -> str:
@@ -47,8 +48,28 @@ def new_figure(width: float, height: float, *, arranged: bool = True) -> Figure:
 def tidy(axes: Any) -> None:
     """Takes away what does not speak."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, color="#e4e4e4", linewidth=0.8)
+    axes.grid(visible=True, color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def add_legend(figure: Figure, axes: Any, title: str | None = None) -> None:
+    """Names the lines of axes beside them, where the legend covers nothing.
+
+    Args:
+        figure: The figure, arranged.
+        axes: Whose lines to name.
+        title: Stands above the names.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside right upper",
+        fontsize=8,
+        title=title,
+        title_fontsize=8,
+        frameon=False,
+    )
 
 
 def save(figure: Figure, path: Path) -> npt.NDArray[np.uint8]:

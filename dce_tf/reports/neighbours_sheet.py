@@ -1,4 +1,4 @@
-"""A sheet of queries with their nearest neighbours, before and after training."""
+"""A sheet of hard queries with their nearest neighbours, before and after training."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def plot_neighbours(
         *(left + _STEP * place for left in starts.values() for place in range(k)),
     ]
     sheet = PictureSheet(lefts, number, _STEP, heading=0.35, side=0.78)
-    for column, title in ((0, "query"), (1, "before training"), (1 + k, "after")):
+    titles = {0: "hard queries", 1: "before training", 1 + k: "after"}
+    for column, title in titles.items():
         sheet.write_above(0, column, title, 9, "left")
     for row in range(number):
         query = read_thumbnail(after.query_paths[row], THUMBNAIL)

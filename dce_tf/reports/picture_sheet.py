@@ -21,7 +21,7 @@ class PictureSheet:
     """A figure of pictures. Lengths are in sides of a picture, but for `side`.
 
     Args:
-        lefts: Left edge of each column, from 0 on.
+        lefts: Left edge of each column, the first of which is 0.
         num_rows: How many rows there are.
         row_height: From one row to the next.
         heading: Room for words above the first row.

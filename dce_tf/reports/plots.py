@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dce_tf.reports.figures import colour, new_figure, save, tidy
-from dce_tf.run_directory import Metrics, best_line
+from dce_tf.record import SELECTED_BY, value_of
+from dce_tf.record.run_directory import Metrics, best_line
+from dce_tf.reports.figures import add_legend, colour, new_figure, save, tidy
 
 STAGE_SHADES = {"full_embedding": "#eef4fa", "finetune": "#fdf3e7"}
 
@@ -23,42 +25,54 @@ def plot_recall(history: Sequence[Metrics], path: Path) -> None:
         history: The lines of metrics.jsonl; epoch −1 is before training, drawn at 0.
         path: Where to write the PNG.
     """
-    scored = [line for line in history if "recall@1" in line]
-    if not scored:
-        return
+    scored = [line for line in history if line.get(SELECTED_BY[0]) is not None]
+    if scored:
+        save(draw_recall(history, scored), path)
+
+
+def draw_recall(history: Sequence[Metrics], scored: Sequence[Metrics]) -> Figure:
+    """Returns the figure of `plot_recall`.
+
+    Args:
+        history: The lines of metrics.jsonl.
+        scored: Those of them that have scores, at least one.
+    """
     figure = new_figure(7.5, 4.5)
     axes = figure.add_subplot()
     _shade_stages(axes, history)
     epochs = [line["epoch"] + 1 for line in scored]
-    keys = [
-        key
-        for key in scored[-1]
-        if key.startswith("recall@") or key in ("map@r", "nmi")
-    ]
-    for number, key in enumerate(keys):
-        values = [line.get(key, np.nan) for line in scored]
-        axes.plot(epochs, values, "o-", markersize=3, color=colour(number), label=key)
+    keys = [key for key in scored[-1] if value_of(key).plotted]
+    rows = [[line.get(key) for line in scored] for key in keys]
+    curves = np.array(rows, np.float64)  # None becomes NaN.
+    for number, (key, curve) in enumerate(zip(keys, curves, strict=True)):
+        axes.plot(epochs, curve, "o-", markersize=3, color=colour(number), label=key)
     best = best_line(history)
     if best is not None:
-        axes.plot(
-            best["epoch"] + 1, best["recall@1"], "*", markersize=14, color=colour(0)
-        )
+        height = best[SELECTED_BY[0]]
+        axes.plot(best["epoch"] + 1, height, "*", markersize=14, color=colour(0))
     split = scored[-1].get("evaluated_on", "val")
     note = (
         "TEST, on which the best epoch was selected"
         if split == "test"
         else "validation classes"
     )
+    axes.set_title(f"Scores on the {note}", pad=18)
     axes.set(
-        title=f"Scores on the {note}",
         xlabel="epochs trained",
         ylabel="score",
-        ylim=(0, 1.02),
+        ylim=_fit(curves),
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(axes)
-    axes.legend(fontsize=8, ncols=2, loc="lower right")
-    save(figure, path)
+    add_legend(figure, axes)
+    return figure
+
+
+def _fit(curves: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Returns the limits of an axis for scores in [0, 1], a little wider than they."""
+    low, high = float(np.nanmin(curves)), float(np.nanmax(curves))
+    margin = max(0.06 * (high - low), 0.01)
+    return max(low - margin, -0.01), min(high + margin, 1.02)
 
 
 def _shade_stages(axes: Any, history: Sequence[Metrics]) -> None:
@@ -66,8 +80,14 @@ def _shade_stages(axes: Any, history: Sequence[Metrics]) -> None:
         epochs = [line["epoch"] + 1 for line in history if line.get("stage") == stage]
         if epochs:
             axes.axvspan(min(epochs) - 0.5, max(epochs) + 0.5, color=shade, zorder=0)
-            left, label = min(epochs) - 0.45, stage.replace("_", " ")
-            axes.text(left, 0.02, label, fontsize=8, color="#555555")
+            axes.text(
+                min(epochs) - 0.45,
+                1.015,  # Above the axes, where no curve goes.
+                stage.replace("_", " "),
+                transform=axes.get_xaxis_transform(),
+                fontsize=8,
+                color="#555555",
+            )
 
 
 def plot_distances(
@@ -79,7 +99,7 @@ def plot_distances(
 
     Args:
         before: Euclidean distances, 0 to 2, by kind of pair.
-        after: Likewise.
+        after: The same after training.
         path: Where to write the PNG.
     """
     figure = new_figure(7.5, 4)
@@ -101,6 +121,6 @@ def plot_distances(
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_ylabel("density")
         tidy(axes)
-    above.legend(fontsize=8, loc="upper left", title="pairs", title_fontsize=8)
+    add_legend(figure, above, "pairs")
     below.set_xlabel("Euclidean distance between embeddings")
     save(figure, path)

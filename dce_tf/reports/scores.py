@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from dce_tf.reports.figures import colour, new_figure, save, tidy
+from dce_tf.reports.figures import add_legend, colour, new_figure, save, tidy
 
 SELECTED_ON_TEST = "best epoch SELECTED ON TEST"
 """How reports mark the scores of a run whose test split chose the epoch."""
@@ -19,7 +19,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def scores_table(results: Results, title: str | None = None) -> Table:
-    """Returns a column a search and a row a metric.
+    """Returns a column for each search and a row for each metric.
 
     A score stands with its 95 % interval over classes, or with ± its standard deviation
     over several runs of k-means.
@@ -71,7 +71,7 @@ def open_set_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def plot_recall_at(results: Results, path: Path, title: str) -> None:
-    """Draws recall@K against K, a line a search, shaded by its 95 % interval.
+    """Draws recall@K against K, one line per search, shaded by its 95 % interval.
 
     Args:
         results: The scores.
@@ -97,6 +97,6 @@ def plot_recall_at(results: Results, path: Path, title: str) -> None:
     axes.set_xlabel("K")
     axes.set_ylabel("recall@K")
     axes.set_title(title, fontsize=10, loc="left")
-    axes.legend(fontsize=8, loc="lower right")
+    add_legend(figure, axes)
     tidy(axes)
     save(figure, path)

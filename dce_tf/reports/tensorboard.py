@@ -14,7 +14,7 @@ from PIL import Image
 from tensorboard.plugins.hparams import api as hparams
 from tensorboard.plugins.projector import ProjectorConfig
 
-from dce_tf.files import replacing, write_text
+from dce_tf.base.files import replacing, write_text
 from dce_tf.reports.thumbnails import sprite
 
 
@@ -54,13 +54,13 @@ class TensorBoardWriter:
     def hparams(
         self, name: str, settings: Mapping[str, Any], scores: Mapping[str, float]
     ) -> None:
-        """Writes the settings of a run beside its scores, for the HParams tab."""
+        """Writes the settings of a run beside its scores, for the HParams tab.
+
+        Which settings and scores there are is not written: from all runs together
+        TensorBoard then finds out which settings vary, and shows those first.
+        """
         shown = {key: value for key, value in settings.items() if value is not None}
-        metrics = [hparams.Metric(tag) for tag in scores]
         with self._writer.as_default(0):
-            hparams.hparams_config(
-                hparams=[hparams.HParam(key) for key in shown], metrics=metrics
-            )
             hparams.hparams(shown, trial_id=name)
             for tag, value in scores.items():
                 tf.summary.scalar(tag, value)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
-from dce_tf.upright import UNREADABLE, upright
+from dce_tf.images.pillow import UNREADABLE, read_upright
 
 Picture = npt.NDArray[np.uint8]
 
@@ -25,8 +25,7 @@ def read_thumbnail(path: str | BinaryIO, size: int) -> Picture:
         uint8 `(size, size, 3)`; a crossed-out tile if the file cannot be read.
     """
     try:
-        with Image.open(path) as image:
-            picture = ImageOps.fit(upright(image).convert("RGB"), (size, size))
+        picture = ImageOps.fit(read_upright(path), (size, size))
     except UNREADABLE:
         picture = Image.new("RGB", (size, size), (190, 190, 190))
         draw = ImageDraw.Draw(picture)

@@ -11,7 +11,7 @@ from dce_tf.clustering import (
     pairwise_f1,
 )
 from dce_tf.retrieval.metrics import Labels, Values
-from dce_tf.retrieval.ranking import Embeddings
+from dce_tf.retrieval.vectors import Numbers, centred, check_vectors
 
 SCORES = {
     "nmi": normalized_mutual_information,
@@ -21,7 +21,7 @@ SCORES = {
 
 
 def score_grouping(
-    embeddings: Embeddings,
+    embeddings: Numbers,
     labels: Labels,
     *,
     num_runs: int = 1,
@@ -32,8 +32,8 @@ def score_grouping(
     """Clusters embeddings into as many clusters as classes and compares the two.
 
     Args:
-        embeddings: float32 `(num_images, dim)`.
-        labels: int32 `(num_images,)`.
+        embeddings: Real numbers `(num_images, dim)`.
+        labels: Integers `(num_images,)`.
         num_runs: How often, each from another start.
         seed: Decides where k-means starts.
         num_iterations: Most iterations of k-means.
@@ -43,11 +43,13 @@ def score_grouping(
         `nmi`, `ami` and `f1` of each run, float64 `(num_runs,)`: see
         `clustering.agreement`.
     """
+    checked = check_vectors(embeddings, "gallery")
+    points, _ = centred(checked, checked)
     num_classes = len(np.unique(labels))
     values = {name: np.zeros(num_runs) for name in SCORES}
     for run in range(num_runs):
         result = fit_kmeans(
-            embeddings,
+            points,
             num_classes,
             seed=seed + run,
             num_iterations=num_iterations,

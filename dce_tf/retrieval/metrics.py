@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.retrieval.ranking import (
-    Embeddings,
-    EuclideanScorer,
-    Keys,
-    Ranks,
-    Scorer,
-    rank_blocks,
-)
+from dce_tf.datasets.labels import joint_numbers
+from dce_tf.retrieval.euclidean import EuclideanScorer
+from dce_tf.retrieval.ranking import Keys, Ranks, Scorer, rank_blocks
+from dce_tf.retrieval.vectors import Numbers, comparable
 
-Labels = npt.NDArray[np.int32]
+Labels = npt.NDArray[np.integer[Any]]
 Values = npt.NDArray[np.float64]
 
 
 def evaluate_retrieval(
-    query: Embeddings,
-    query_labels: Labels,
-    gallery: Embeddings,
-    gallery_labels: Labels,
+    query: npt.ArrayLike,
+    query_labels: npt.ArrayLike,
+    gallery: npt.ArrayLike,
+    gallery_labels: npt.ArrayLike,
     *,
     recall_at: Sequence[int] = (1, 2, 4, 8),
     map_at: Sequence[int] = (10,),
     leave_one_out: bool = False,
+    metric: str = "cosine",
 ) -> dict[str, float]:
-    """Searches every query in the gallery, by Euclidean distance.
+    """Searches every query in the gallery, and scores what is found.
 
     R is the number of gallery images of the query's class, without the query itself;
-    a query with R = 0 counts as a miss in every metric. So does a tie: among images
-    equally near but for float32 rounding, those of other classes come first, and
-    all-zero or otherwise collapsed embeddings score 0. A duplicate of the query is an
-    image like any other.
+    a query with R = 0 counts as a miss in every metric. A tie counts as a
+    miss, too: among images equally near but for the float32 rounding of those two
+    distances, those of other classes come first, and all-zero or otherwise collapsed
+    embeddings score 0. A duplicate of the query is an image like any other.
 
     - `recall@K`: share of the queries with one of their class among the K nearest
       (Jégou et al. 2011).
@@ -48,34 +46,44 @@ def evaluate_retrieval(
     - `map`: the same sum over the whole gallery, times 1/R: average precision.
 
     Args:
-        query: float32 `(num_queries, dim)`.
-        query_labels: int32 `(num_queries,)`.
-        gallery: float32 `(num_gallery, dim)`.
-        gallery_labels: int32 `(num_gallery,)`, numbered like the queries'.
+        query: Real numbers of any dtype, `(num_queries, dim)`.
+        query_labels: Integers of any width, `(num_queries,)` or `(num_queries, 1)`;
+            floats must be whole, and small enough to be exact.
+        gallery: Real numbers `(num_gallery, dim)`.
+        gallery_labels: `(num_gallery,)` or `(num_gallery, 1)`, numbered like the
+            queries'.
         recall_at: The K of recall@K.
         map_at: The K of mAP@K.
         leave_one_out: Whether query and gallery are the same images, each searched
             among all others.
+        metric: `"cosine"`, as `index`, `search` and `serve` compare, or `"euclidean"`.
+            The two rank alike where all vectors are equally long.
 
     Returns:
         The means over all queries, each 0 to 1.
 
     Raises:
-        ValueError: If there is nothing to search, embeddings and labels are not equally
-            many, a K is below 1, or an embedding is not finite.
+        UsageError: If the metric is unknown.
+        ValueError: If embeddings or labels are not as above or not equally many, an
+            embedding is not finite, a K is below 1, or no query has an image of its
+            class in the gallery.
     """
-    _check("query", query, query_labels)
-    _check("gallery", gallery, gallery_labels)
-    if leave_one_out and len(query) != len(gallery):
+    own, others = joint_numbers({"query": query_labels, "gallery": gallery_labels})
+    mine = comparable(query, metric, "query")
+    theirs = mine if gallery is query else comparable(gallery, metric, "gallery")
+    _check("query", mine, own)
+    _check("gallery", theirs, others)
+    if leave_one_out and not np.array_equal(own, others):
         raise ValueError(
             "leave_one_out searches images among themselves: query and gallery must "
-            f"be the same; received {len(query)} and {len(gallery)} images."
+            f"be the same; received {len(mine)} and {len(theirs)} images"
+            f"{', of other labels' if len(mine) == len(theirs) else ''}."
         )
-    rows = np.arange(len(query)) if leave_one_out else None
+    rows = np.arange(len(mine)) if leave_one_out else None
     values = score_queries(
-        EuclideanScorer(query, gallery),
-        query_labels,
-        gallery_labels,
+        EuclideanScorer(mine, theirs),
+        own,
+        others,
         recall_at=recall_at,
         map_at=map_at,
         query_keys=rows,
@@ -103,18 +111,19 @@ def score_queries(
 
     Args:
         scorer: Says what is near.
-        query_labels: int32 `(num_queries,)`.
-        gallery_labels: int32 `(num_gallery,)`.
+        query_labels: Integers `(num_queries,)`.
+        gallery_labels: Integers `(num_gallery,)`.
         recall_at: The K of recall@K.
         map_at: The K of mAP@K.
         query_keys: What not to find: see `rank_blocks`.
-        gallery_keys: Likewise.
+        gallery_keys: The same of the gallery.
 
     Returns:
         float64 `(num_queries,)`, 0 to 1, by metric.
 
     Raises:
-        ValueError: If a K is below 1, or there is none of recall@K.
+        ValueError: If a K is below 1, there is none of recall@K, or no query has an
+            image of its class to find.
     """
     if min(recall_at, default=0) < 1 or min(map_at, default=1) < 1:
         raise ValueError(
@@ -122,6 +131,7 @@ def score_queries(
             f"{recall_at} and {map_at}."
         )
     values: dict[str, Values] = {}
+    num_relevant = 0
     for block in rank_blocks(
         scorer,
         query_labels,
@@ -129,9 +139,17 @@ def score_queries(
         query_keys=query_keys,
         gallery_keys=gallery_keys,
     ):
+        num_relevant += int(block.relevant.sum())
         for name, value in _scores(block, recall_at, map_at).items():
             everything = values.setdefault(name, np.zeros(len(query_labels)))
             everything[block.rows] = value
+    if not num_relevant:
+        raise ValueError(
+            f"None of {len(query_labels)} queries has an image of its class to find "
+            f"among {len(gallery_labels)}: every score would be 0. Queries have labels "
+            f"such as {query_labels[0]}, the gallery such as {gallery_labels[0]}. "
+            "Correct the labels, or what is left out of the search."
+        )
     return values
 
 
@@ -162,8 +180,8 @@ def _scores(
     }
 
 
-def _check(name: str, embeddings: Embeddings, labels: Labels) -> None:
-    if not len(embeddings) or len(embeddings) != len(labels):
+def _check(name: str, embeddings: Numbers, labels: Labels) -> None:
+    if len(embeddings) != len(labels):
         raise ValueError(
             f"The {name} must be one or more embeddings with a label each; received "
             f"{len(embeddings)} embeddings and {len(labels)} labels."

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from dce_tf.faiss_backend import exact_index
-from dce_tf.retrieval.ranking import Embeddings, Rows, finite
+from dce_tf.clustering.faiss_backend import exact_index
+from dce_tf.retrieval.ranking import Rows
+from dce_tf.retrieval.vectors import Embeddings, Numbers, centred, check_vectors
 
 
 def find_neighbours(
-    query: Embeddings,
-    gallery: Embeddings,
+    query: Numbers,
+    gallery: Numbers,
     k: int,
     *,
     exclude_self: bool,
     backend: str = "auto",
 ) -> tuple[Rows, Embeddings]:
-    """Finds the nearest gallery embeddings of each query.
+    """Finds the nearest gallery embeddings of each query, by Euclidean distance.
 
     Args:
-        query: float32 `(num_queries, dim)`.
-        gallery: float32 `(num_gallery, dim)`.
+        query: Real numbers `(num_queries, dim)`.
+        gallery: Real numbers `(num_gallery, dim)`.
         k: How many neighbours; as many as there are, if those are fewer.
         exclude_self: Whether query i is gallery image i and must not find itself. If
             duplicates push it out of its own neighbours, the farthest is left out.
@@ -31,9 +32,11 @@ def find_neighbours(
         Euclidean distances, float32, same shape.
 
     Raises:
-        ValueError: If an embedding is not finite.
+        ValueError: As `check_vectors`, or if their widths differ.
     """
-    query, gallery = finite(query, "query"), finite(gallery, "gallery")
+    query = check_vectors(query, "query")
+    gallery = query if gallery is query else check_vectors(gallery, "gallery")
+    query, gallery = centred(query, gallery)
     count = min(k + exclude_self, len(gallery))
     index = exact_index(gallery.shape[1], backend, count)
     index.add(gallery)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dce_tf.retrieval.euclidean import EuclideanScorer
 from dce_tf.retrieval.metrics import Labels, Values
-from dce_tf.retrieval.ranking import Embeddings, EuclideanScorer
+from dce_tf.retrieval.vectors import Embeddings
 
 UNKNOWN = -1
 """The label of what shows no known class."""
@@ -52,23 +53,21 @@ def find_classes(
     scorer = EuclideanScorer(query, gallery)
     order = np.argsort(gallery_labels, kind="stable")
     names, starts = np.unique(gallery_labels[order], return_index=True)
-    lengths = np.einsum("ij,ij->i", query, query)
     classes = np.full((len(query), count), UNKNOWN, np.int32)
     distances = np.full((len(query), count), np.inf, np.float32)
     size = max(1, _BLOCK_SCORES // len(gallery))
     kept = min(count, len(names))
     for start in range(0, len(query), size):
         rows = np.arange(start, min(start + size, len(query)))
-        scores = scorer(rows)
+        squared = scorer.squared_distances(rows)
         if exclude_self:
-            scores[np.arange(len(rows)), rows] = -np.inf
-        best = np.maximum.reduceat(scores[:, order], starts, axis=1)
-        nearest = np.argsort(-best, axis=1, kind="stable")[:, :kept]
-        score = np.take_along_axis(best, nearest, axis=1)
-        there = score > -np.inf
+            squared[np.arange(len(rows)), rows] = np.inf
+        best = np.minimum.reduceat(squared[:, order], starts, axis=1)
+        nearest = np.argsort(best, axis=1, kind="stable")[:, :kept]
+        squared = np.take_along_axis(best, nearest, axis=1)
+        there = squared < np.inf
         classes[rows, :kept] = np.where(there, names[nearest], UNKNOWN)
-        squared = np.maximum(lengths[rows, None] - score, 0)
-        distances[rows, :kept] = np.where(there, squared, np.inf)
+        distances[rows, :kept] = squared
     return NearestClasses(classes, distances)
 
 

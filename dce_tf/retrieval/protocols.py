@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import Images, Search
-from dce_tf.errors import UsageError
-from dce_tf.retrieval.intervals import Interval, bootstrap_intervals
+from dce_tf.retrieval.euclidean import EuclideanScorer
+from dce_tf.retrieval.intervals import Interval, class_intervals
 from dce_tf.retrieval.metrics import Labels, Values, mean_scores, score_queries
-from dce_tf.retrieval.ranking import Embeddings, EuclideanScorer, Keys, Rows
+from dce_tf.retrieval.ranking import Keys, Rows
 from dce_tf.retrieval.rerankers import Reranker
+from dce_tf.retrieval.vectors import Numbers, comparable
 
 EXCLUSIONS = ("none", "same_image", "same_camera")
 
@@ -37,49 +39,57 @@ class SearchScores:
     @property
     def intervals(self) -> dict[str, Interval]:
         """The 95 % interval of each mean, over classes."""
-        return bootstrap_intervals(self.values, self.labels)
+        return class_intervals(self.values, self.labels)
 
 
 def score_search(
     search: Search,
-    query: Embeddings,
-    gallery: Embeddings,
+    query: Numbers,
+    gallery: Numbers,
     *,
     recall_at: Sequence[int],
     map_at: Sequence[int] = (10,),
     exclude: str = "none",
     rerank: Reranker | None = None,
     seed: int = 0,
+    metric: str = "cosine",
 ) -> SearchScores:
     """Searches each query in the gallery, and scores what is found.
 
     Args:
         search: The images and the protocol.
-        query: Embeddings of its queries, float32 `(num_queries, dim)`.
+        query: Embeddings of its queries, real numbers `(num_queries, dim)`.
         gallery: Embeddings of its gallery; `query` itself where those are the same.
         recall_at: The K of recall@K.
         map_at: The K of mAP@K.
         exclude: What a query is not to find, as if it were not in the gallery:
-            `"none"`, but for itself; `"same_image"`, whatever has its group, such as
-            other crops of its photograph; `"same_camera"`, what has its group and its
+            `"none"`, but for itself; `"same_image"`, images of its group, such as
+            other crops of its photograph; `"same_camera"`, images of its group and
             class (as on Market-1501, Zheng et al., ICCV 2015).
-        rerank: Orders the gallery anew; by default Euclidean distance does.
+        rerank: Orders the gallery again, going by the same metric.
         seed: Decides the galleries of a protocol that draws them.
+        metric: See `evaluate_retrieval`.
 
     Returns:
         The scores of all queries; of each gallery drawn, one after the other.
 
     Raises:
-        UsageError: If `exclude` is unknown, or needs groups and there are none.
-        ValueError: If an embedding is not finite, or no query is left.
+        UsageError: If `exclude` or `metric` is unknown, or `exclude` needs groups and
+            there are none.
+        ValueError: If one is no embedding, no query is left, or none has an image of
+            its class to find.
     """
-    query_keys, gallery_keys = _keys(search, exclude)
+    mine = comparable(query, metric, "query")
+    theirs = mine if gallery is query else comparable(gallery, metric, "gallery")
+    query_keys, gallery_keys = exclusion_keys(search, exclude)
     parts: list[dict[str, Values]] = []
     labels: list[Labels] = []
-    for rows, others in _draws(search, seed):
-        mine, theirs = query[rows], gallery[others]
-        same = search.leave_one_out and not search.num_galleries
-        scorer = rerank(mine, theirs, same) if rerank else EuclideanScorer(mine, theirs)
+    same = search.leave_one_out and not search.num_galleries
+    for rows, others in drawn_parts(search, seed):
+        asked, there = mine[rows], theirs[others]
+        if same:
+            asked = there
+        scorer = rerank(asked, there, same) if rerank else EuclideanScorer(asked, there)
         labels.append(search.query.labels[rows])
         parts.append(
             score_queries(
@@ -96,8 +106,18 @@ def score_search(
     return SearchScores(values, np.concatenate(labels))
 
 
-def _draws(search: Search, seed: int) -> Iterator[tuple[Rows | slice, Rows | slice]]:
-    """Yields the rows that are queries and those that are the gallery."""
+def drawn_parts(
+    search: Search, seed: int
+) -> Iterator[tuple[Rows | slice, Rows | slice]]:
+    """Yields the rows that are queries and those that are the gallery.
+
+    Args:
+        search: The images and the protocol.
+        seed: Decides what is drawn, where the protocol draws.
+
+    Raises:
+        ValueError: If no query is left.
+    """
     if not search.num_galleries:
         yield slice(None), slice(None)
     labels = search.query.labels
@@ -113,8 +133,19 @@ def _draws(search: Search, seed: int) -> Iterator[tuple[Rows | slice, Rows | sli
         yield queries, gallery
 
 
-def _keys(search: Search, exclude: str) -> tuple[Keys, Keys]:
-    """Returns a key of each query and gallery image; what has the query's is hidden."""
+def exclusion_keys(search: Search, exclude: str) -> tuple[Keys, Keys]:
+    """Returns a key per query and gallery image; those with the query's are hidden.
+
+    Args:
+        search: The images and the protocol.
+        exclude: What a query is not to find: see `score_search`.
+
+    Returns:
+        int64 `(num_queries,)` and `(num_gallery,)`.
+
+    Raises:
+        UsageError: If `exclude` is unknown, or needs groups and there are none.
+    """
     if exclude not in EXCLUSIONS:
         raise UsageError(f"--exclude={exclude} is not one of {', '.join(EXCLUSIONS)}.")
     both = (search.query, search.gallery)

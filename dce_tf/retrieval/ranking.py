@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Embeddings = npt.NDArray[np.float32]
+from dce_tf.retrieval.vectors import Embeddings
+
 Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[Any]
+Block = TypeVar("Block")
+Result = TypeVar("Result")
 
 # Queries × gallery images that are in memory at once, over all threads: 256 MB.
 BLOCK_SCORES = 2**26
 
-# Rounding of a float32 dot product, as a share of the squared lengths.
-ROUNDING = 2.0**-20
-
-FEW_BARS = 16  # So many passes over a row of scores take less time than sorting it.
+FEW_BARS = 16  # This many passes over a row of scores take less time than sorting it.
 
 NEVER = np.iinfo(np.int64).max  # The rank of what is not there.
 
@@ -29,11 +29,9 @@ class Scorer(Protocol):
     """Says how near gallery images are to queries.
 
     Attributes:
-        tolerance: Scores that differ by less are equal but for rounding.
         num_gallery: How many gallery images there are.
     """
 
-    tolerance: float
     num_gallery: int
 
     def __call__(self, rows: Rows) -> Embeddings:
@@ -43,36 +41,20 @@ class Scorer(Protocol):
             rows: The queries, `(block,)`.
 
         Returns:
-            A new float32 array `(block, num_gallery)`.
+            A new float32 array `(block, num_gallery)`: the highest score that each
+            could have but for rounding.
         """
 
+    def slack(self, rows: Rows, images: Rows) -> Embeddings:
+        """Returns how much lower than that the score of each pair could be.
 
-class EuclideanScorer:
-    """Scores by Euclidean distance.
+        Args:
+            rows: A query for each pair, `(num_pairs,)`.
+            images: A gallery image for each pair, `(num_pairs,)`.
 
-    Args:
-        query: float32 `(num_queries, dim)`.
-        gallery: float32 `(num_gallery, dim)`.
-
-    Raises:
-        ValueError: If an embedding is not finite.
-    """
-
-    def __init__(self, query: Embeddings, gallery: Embeddings) -> None:
-        self._query = finite(query, "query")
-        self._gallery = finite(gallery, "gallery")
-        self._squares = np.einsum("ij,ij->i", self._gallery, self._gallery)
-        own = np.einsum("ij,ij->i", self._query, self._query)
-        self.num_gallery = len(gallery)
-        self.tolerance = ROUNDING * float(
-            own.max(initial=0) + self._squares.max(initial=0)
-        )
-
-    def __call__(self, rows: Rows) -> Embeddings:
-        """Returns ‖q‖² − ‖q − g‖² = 2 q·g − ‖g‖²."""
-        scores: Embeddings = (2 * self._query[rows]) @ self._gallery.T
-        scores -= self._squares
-        return scores
+        Returns:
+            float32 `(num_pairs,)`.
+        """
 
 
 class Ranks(NamedTuple):
@@ -101,7 +83,9 @@ def rank_blocks(
     """Ranks the gallery for every query, a block of queries at a time, on all cores.
 
     A tie counts against the model: among images equally near, those of other classes
-    come first. So a collapsed network, whose embeddings are all alike, finds nothing.
+    come first. Two are equally near if rounding alone could make them so, which is
+    decided for each from its own numbers. So a collapsed network, whose embeddings are
+    all alike, finds nothing.
     Memory grows with a block of queries, never with queries × gallery.
 
     Args:
@@ -127,17 +111,26 @@ def rank_blocks(
         scores = scorer(rows)
         if hidden is not None and query_keys is not None:
             scores[hidden.pairs(query_keys[rows])] = -np.inf
-        return _rank(scores, rows, classes.pairs(query_labels[rows]), scorer.tolerance)
+        return _rank(scores, rows, classes.pairs(query_labels[rows]), scorer)
 
-    yield from _in_order(rank, blocks, num_threads)
+    yield from map_in_order(rank, blocks, num_threads)
 
 
-def _in_order(
-    function: Callable[[Rows], Ranks], blocks: list[Rows], num_threads: int
-) -> Iterator[Ranks]:
-    """Maps blocks in threads, not further ahead than there are threads."""
+def map_in_order(
+    function: Callable[[Block], Result], blocks: Iterable[Block], num_threads: int
+) -> Iterator[Result]:
+    """Maps blocks in threads, not further ahead than there are threads.
+
+    Args:
+        function: Called with each block.
+        blocks: What it is called with.
+        num_threads: How many threads there are.
+
+    Yields:
+        What the function returned, in the order of the blocks.
+    """
     with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-        waiting: list[concurrent.futures.Future[Ranks]] = []
+        waiting: list[concurrent.futures.Future[Result]] = []
         for block in blocks:
             waiting.append(pool.submit(function, block))
             if len(waiting) > num_threads:
@@ -147,24 +140,26 @@ def _in_order(
 
 
 def _rank(
-    scores: Embeddings, rows: Rows, pairs: tuple[Rows, Rows], tolerance: float
+    scores: Embeddings, rows: Rows, pairs: tuple[Rows, Rows], scorer: Scorer
 ) -> Ranks:
     query, image = pairs
     found = scores[query, image]
     there = found > -np.inf
-    query, found = query[there], found[there]
-    order = np.lexsort((-found, query))
-    query, found = query[order], found[order]
+    query, found, image = query[there], found[there], image[there]
+    lowest = found - scorer.slack(rows[query], image)
+    # Own images in the order of the ranks they get: by the lowest they could score.
+    order = np.lexsort((-lowest, query))
+    highest = found[np.lexsort((found, query))]
+    query, lowest = query[order], lowest[order]
     relevant = np.bincount(query, minlength=len(rows))
     first = np.cumsum(relevant) - relevant
-    place = np.arange(len(found)) - first[query]
+    place = np.arange(len(query)) - first[query]
     ranks = np.full((len(rows), max(1, relevant.max(initial=0))), NEVER)
     for i in np.flatnonzero(relevant):
-        own = found[first[i] : first[i] + relevant[i]]
-        bar = own - tolerance
-        as_near = _count_from(scores[i], bar)
-        own_as_near = np.searchsorted(-own, -bar, side="right")
-        ranks[i, : relevant[i]] = as_near - own_as_near
+        own = slice(first[i], first[i] + relevant[i])
+        bars = lowest[own]
+        own_as_near = relevant[i] - np.searchsorted(highest[own], bars)
+        ranks[i, : relevant[i]] = _count_from(scores[i], bars) - own_as_near
     ranks[query, place] += place + 1
     return Ranks(rows, ranks, relevant)
 
@@ -202,19 +197,3 @@ class Lookup:
     def _bounds(self, wanted: Keys) -> tuple[Rows, Rows]:
         start = np.searchsorted(self._sorted, wanted)
         return start, np.searchsorted(self._sorted, wanted, side="right") - start
-
-
-def finite(embeddings: Embeddings, name: str) -> Embeddings:
-    """Returns embeddings as contiguous float32.
-
-    Raises:
-        ValueError: If one is not finite: it would have no neighbours.
-    """
-    embeddings = np.ascontiguousarray(embeddings, np.float32)
-    bad = np.count_nonzero(~np.isfinite(embeddings).all(axis=1))
-    if bad:
-        raise ValueError(
-            f"{bad} of {len(embeddings)} {name} embeddings are not finite, so they "
-            "have no neighbours: the training has diverged. Lower the learning rates."
-        )
-    return embeddings

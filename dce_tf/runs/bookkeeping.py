@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.run_directory import RunDirectory, best_line
-from dce_tf.training.checkpoints import Checkpoints, Progress
+from dce_tf.record import EpochRecord, record_of
+from dce_tf.record.run_directory import RunDirectory, best_line
+from dce_tf.training.checkpoints import Checkpoints, RunProgress
 from dce_tf.training.trainer import Trainer
 
 
@@ -38,7 +39,7 @@ class Bookkeeping(keras.callbacks.Callback):
         trainer: Trainer,
         run: RunDirectory,
         checkpoints: Checkpoints,
-        progress: Progress,
+        progress: RunProgress,
         features: Callable[[], npt.NDArray[np.float32] | None] = lambda: None,
         every_steps: int | None = None,
     ) -> None:
@@ -54,44 +55,43 @@ class Bookkeeping(keras.callbacks.Callback):
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         """Stores how far the epoch is, if it is time or somebody asked to stop."""
-        done, logs = batch + 1, logs or {}
+        del logs
+        done = batch + 1
         due = self._every_steps and not done % self._every_steps
         under_way = self._trainer.progress
-        asked = logs.get("stopping") or (due and done < logs["steps"])
+        asked = self._trainer.stopping or (due and done < self.params["steps"])
         if under_way is not None and asked:
             self.progress.partial = dataclasses.asdict(under_way)
             self._save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Stores the epoch."""
-        logs = {} if logs is None else logs
-        self.store(epoch, logs)
+        self.progress.stopped = bool(self.model.stop_training)
+        self.store(record_of(self) or EpochRecord(epoch, "", None, logs or {}))
 
-    def store(self, epoch: int, logs: dict[str, Any]) -> None:
+    def store(self, record: EpochRecord) -> None:
         """Writes the checkpoint and the metrics of an epoch."""
         started = time.perf_counter()
-        self.progress.epoch, self.progress.partial = epoch, None
-        line = {"epoch": epoch, **logs}
-        self.progress.history.append(line)
+        self.progress.epoch, self.progress.partial = record.epoch, None
+        history = self.progress.history
+        history.append(record.as_line())
         is_chief = self._trainer.workers.is_chief
-        if is_chief and best_line(self.progress.history) is line:
+        if is_chief and best_line(history) is history[-1]:
             average = self._trainer.average
             with average.in_place() if average else contextlib.nullcontext():
-                self._checkpoints.save_best(self._trainer.model, epoch)
-        line["seconds"] = sum_of_parts(line)
+                self._checkpoints.save_best(self._trainer.model, record.epoch)
         self._save()
-        self.settle_best()
-        line["seconds_checkpoint"] = time.perf_counter() - started
-        line["seconds"] = sum_of_parts(line)
-        logs.update(line)
+        self.publish_best()
+        record.logs["seconds_checkpoint"] = time.perf_counter() - started
+        history[-1] = record.as_line()
         if is_chief:
-            self._run.write_metrics(self.progress.history)
+            self._run.write_metrics(history)
 
-    def settle_best(self) -> None:
+    def publish_best(self) -> None:
         """Lets the best model be that of the best epoch that is kept."""
         if self._trainer.workers.is_chief:
             best = best_line(self.progress.history)
-            self._checkpoints.settle_best(best["epoch"] if best else None)
+            self._checkpoints.publish_best(best["epoch"] if best else None)
 
     def _save(self) -> None:
         if not self._trainer.workers.is_chief:
@@ -99,16 +99,11 @@ class Bookkeeping(keras.callbacks.Callback):
         if not self._run.config_file.is_file():
             raise ValueError(
                 f"{self._run.path} was removed, or its config.json, while the run went "
-                "on. Put it back and start the same command again, or start anew."
+                "on. Put it back and start the same command again, or start over."
             )
         self.progress.step = self._trainer.step
         self.progress.features = self._features()
         self._checkpoints.save(self.progress, stateful_variables(self._trainer))
-
-
-def sum_of_parts(line: dict[str, Any]) -> float:
-    """Returns the seconds of an epoch, from those of its parts."""
-    return float(sum(v for k, v in line.items() if k.startswith("seconds_")))
 
 
 def stateful_variables(trainer: Trainer) -> Sequence[Any]:

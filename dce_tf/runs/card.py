@@ -30,16 +30,17 @@ def model_card(config: Config, report: Mapping[str, Any] | None) -> dict[str, An
     Returns:
         Name, data, scores with 95 % intervals, settings and environment.
     """
+    settings = config.as_dict()
     known = report or dict.fromkeys(_REPORTED)
     return {
-        "name": f"{config.dataset}-{config.dir}-{config.exp}",
+        "name": f"{config.data.dataset}-{config.run.dir}-{config.run.exp}",
         "data": {
-            "dataset": config.dataset,
+            "dataset": config.data.dataset,
             "classes": "those of the test are not among those trained on",
             "selected_on": known["selected_on"],
             "best_epoch": known["best_epoch"],
         },
         "test": {"scores": known["after"], "intervals_95": known["intervals"]},
-        "trained_with": {name: getattr(config, name) for name in _TRAINED_WITH},
+        "trained_with": {name: settings[name] for name in _TRAINED_WITH},
         "environment": known["environment"],
     }

@@ -6,9 +6,11 @@ import importlib.metadata
 import platform
 from typing import Any
 
-from dce_tf import devices
+from dce_tf import __version__
+from dce_tf.base.program import INSTALLED
+from dce_tf.runs import devices
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "faiss-cpu", "faiss-gpu", "dce-tf")
+_PACKAGES = ("tensorflow", "keras", "numpy", "faiss-cpu", "faiss-gpu")
 
 
 def environment() -> dict[str, Any]:
@@ -23,5 +25,6 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": devices.describe(),
+        INSTALLED: __version__,
         **versions,
     }

@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dce_tf import images
+from dce_tf.base.errors import UsageError, first_line
+from dce_tf.base.registry import suggest
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS
-from dce_tf.errors import UsageError, first_line
-from dce_tf.export import EXPORT_FORMATS, Embedder, write_version
+from dce_tf.export import EXPORT_FORMATS, ServableEmbedder, write_version
+from dce_tf.export.calibration import calibration_card
 from dce_tf.export.formats import ExportFormat
-from dce_tf.export.truncation import keep_learners
-from dce_tf.model import EmbeddingModel
-from dce_tf.registry import suggest
-from dce_tf.run_directory import RunDirectory
+from dce_tf.export.truncation import drop_heads, keep_learners
+from dce_tf.images import preprocessing
+from dce_tf.index.calibration import Calibration
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.record.run_directory import RunDirectory
+from dce_tf.runs.calibrating import read_calibration
 from dce_tf.runs.card import model_card
 
 
@@ -72,10 +75,11 @@ def export_run(
     labels = run.labels_file
     return export_model(
         model,
-        config.image_size,
+        config.data.image_size,
         settings.folder or run.export.with_name(f"{run.export.name}{settings.suffix}"),
         settings,
         card=model_card(config, report),
+        calibration=read_calibration(run, model),
         labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
         real_images=image_source(data or config, run.bad_images_file),
     )
@@ -88,10 +92,22 @@ def export_model(
     settings: ExportSettings,
     *,
     card: Mapping[str, Any],
+    calibration: Calibration | None = None,
     labels: Sequence[str] = (),
     real_images: Callable[[int], Any] | None = None,
 ) -> Path:
     """Exports a model as the next version in a folder; returns where.
+
+    Args:
+        model: What to export.
+        image_size: Side of its images.
+        folder: Holds the versions.
+        settings: What the export shall be.
+        card: What else there is to know of the model.
+        calibration: What its scores mean; left out of the card where the export has
+            other scores: with fewer learners, or weights of 8 bits.
+        labels: The classes it was trained on.
+        real_images: Draws images to quantise with.
 
     Raises:
         UsageError: If the settings do not fit each other or the model.
@@ -110,8 +126,15 @@ def export_model(
     precision = _check_precision(settings.precision, export_format)
     if settings.embedding_learners is not None:
         model = keep_learners(model, settings.embedding_learners)
-    embedder = Embedder(model, image_size, precision)
+    model = drop_heads(model)
+    embedder = ServableEmbedder(model, image_size, precision)
+    if calibration is not None and _scores_alike(settings, precision):
+        card = {**card, **calibration_card(calibration)}
     return write_version(embedder, export_format, folder, card, labels)
+
+
+def _scores_alike(settings: ExportSettings, precision: str) -> bool:
+    return settings.embedding_learners is None and precision != "int8"
 
 
 def _check_precision(precision: str | None, export_format: ExportFormat) -> str:
@@ -132,30 +155,30 @@ def image_source(config: Config, bad_images_file: Path) -> Callable[[int], Any]:
         bad_images_file: The list of broken images, which are left out.
 
     Returns:
-        From a number to at most so many images, float32 `(images, image_size,
+        From a number to at most that many images, float32 `(images, image_size,
         image_size, 3)`, 0 to 255.
     """
 
     def draw(count: int) -> Any:
         splits = DATASETS.build(
-            config.dataset,
-            data_dir=config.data_dir,
-            allow_partial_data=config.allow_partial_data,
+            config.data.dataset,
+            data_dir=config.data.data_dir,
+            allow_partial_data=config.data.allow_partial_data,
         )
         broken: set[str] = set()
         if bad_images_file.is_file():
             broken = set(json.loads(bad_images_file.read_text("utf-8")))
         paths = [path for path in splits.train.paths if path not in broken]
         order = np.random.default_rng(0).permutation(len(paths))[:count]
-        return np.stack([_read(paths[row], config.image_size) for row in order])
+        return np.stack([_read(paths[row], config.data.image_size) for row in order])
 
     return draw
 
 
 def _read(path: str, image_size: int) -> Any:
     try:
-        picture = images.open_picture(Path(path).read_bytes())
-        return images.evaluation_image(picture, image_size)
+        picture = preprocessing.open_picture(Path(path).read_bytes())
+        return preprocessing.evaluation_image(picture, image_size)
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
             f"{path} cannot be decoded: {first_line(error)}. Mend or remove it."

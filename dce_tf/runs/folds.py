@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,16 @@ import keras
 import numpy as np
 from rich.table import Table
 
+from dce_tf.base.files import write_json
 from dce_tf.config import Config
-from dce_tf.files import write_json
-from dce_tf.run_directory import RunDirectory, best_line
+from dce_tf.record.run_directory import RunDirectory, best_line
+from dce_tf.reports.display import Display
 from dce_tf.runs.train import train
-from dce_tf.training.display import Display
 
 
 def folds_file(config: Config) -> Path:
     """Returns where the summary of all folds belongs: beside their run directories."""
-    run = RunDirectory.of(dataclasses.replace(config, fold=None))
+    run = RunDirectory.of(config.replace(fold=None))
     return run.path.with_name(f"{run.path.name}-folds.json")
 
 
@@ -44,9 +43,9 @@ def cross_validate(config: Config, display: Display | None = None) -> dict[str, 
     """
     display = display or Display()
     runs, val, test = [], [], []
-    for fold in range(config.num_folds):
-        one = dataclasses.replace(config, fold=fold)
-        display.note(f"Fold {fold}, {fold + 1} of {config.num_folds}.")
+    for fold in range(config.data.num_folds):
+        one = config.replace(fold=fold)
+        display.note(f"Fold {fold}, {fold + 1} of {config.data.num_folds}.")
         keras.utils.clear_session()
         test.append(train(one, display=display)["after"])
         run = RunDirectory.of(one)

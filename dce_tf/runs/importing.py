@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dce_tf.backbones import build_backbone
-from dce_tf.backbones.resnet50 import load_torchvision
-from dce_tf.errors import UsageError
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.model import EmbeddingModel
-from dce_tf.torch_weights import read_tensors
+from dce_tf.base.errors import UsageError
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.backbones.resnet50 import load_torchvision
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.network.torch_weights import check_names, read_tensors
+
+_PARTS = ("embedding.weight", "embedding.bias")
 
 
 def import_checkpoint(path: Path, num_clusters: int | None = None) -> EmbeddingModel:
@@ -35,28 +37,46 @@ def import_checkpoint(path: Path, num_clusters: int | None = None) -> EmbeddingM
         ValueError: If the file is no such checkpoint.
     """
     tensors = read_tensors(path)
+    names = _embedding_names(path, tensors)
     backbone = build_backbone("resnet50(weights=None)")
-    load_torchvision(backbone, tensors)
-    missing = {"embedding.weight", "embedding.bias"} - set(tensors)
+    load_torchvision(backbone, tensors, path)
+    _check_shapes(path, tensors, names, backbone.output_shape[-1])
+    kernel, bias, *masks = (tensors[name] for name in names)
+    embedding = _layer(len(bias), len(masks), num_clusters)
+    model = EmbeddingModel(backbone, embedding)
+    model.build((None, None, None, 3))
+    weights = [kernel.T, bias]
+    embedding.set_weights([*weights, np.stack(masks)] if masks else weights)
+    return model
+
+
+def _embedding_names(path: Path, tensors: dict[str, Any]) -> list[str]:
+    """Returns the names of its weight, bias and masks."""
+    missing = set(_PARTS) - set(tensors)
     if missing:
         raise ValueError(
             f"{path} has no {' and no '.join(sorted(missing))}: it is a backbone, not "
             "an embedder. As a backbone it is "
             f"--backbone='resnet50(weights=\"{path}\")'."
         )
-    kernel = tensors["embedding.weight"].T
-    masks = _masks(tensors)
-    embedding = _layer(kernel.shape[1], len(masks), num_clusters)
-    model = EmbeddingModel(backbone, embedding)
-    model.build((None, None, None, 3))
-    weights: list[Any] = [kernel, tensors["embedding.bias"]]
-    embedding.set_weights([*weights, np.stack(masks)] if masks else weights)
-    return model
+    own = [name for name in tensors if name.startswith(("embedding.", "masks."))]
+    num_masks = sum(name.startswith("masks.") for name in own)
+    wanted = [*_PARTS, *(f"masks.{number}" for number in range(num_masks))]
+    check_names(own, wanted, "an embedding layer", path, heads=())
+    return wanted
 
 
-def _masks(tensors: dict[str, Any]) -> list[Any]:
-    names = [name for name in tensors if re.fullmatch(r"masks\.\d+", name)]
-    return [tensors[name] for name in sorted(names, key=lambda n: int(n[6:]))]
+def _check_shapes(
+    path: Path, tensors: dict[str, Any], names: Sequence[str], num_features: int
+) -> None:
+    units = len(tensors["embedding.weight"])
+    for name in names:
+        expected = (units, num_features) if name == "embedding.weight" else (units,)
+        if tensors[name].shape != expected:
+            raise ValueError(
+                f"{path}: {name} has the shape {tensors[name].shape}; expected "
+                f"{expected}. This is not an embedder on ResNet-50."
+            )
 
 
 def _layer(

@@ -5,22 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.config import Config
+from dce_tf.base.errors import UsageError
+from dce_tf.base.files import cache_folder, write_json
+from dce_tf.base.program import PROGRAM
+from dce_tf.config import Config, DataSettings
 from dce_tf.datasets import DATASETS, Images, Search, Splits
+from dce_tf.datasets.checks import require_train
 from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
-from dce_tf.errors import UsageError
-from dce_tf.files import cache_folder, write_json
-from dce_tf.image_cache import ImageCache, open_cache
-from dce_tf.pipelines import FileReader, PictureReader
-from dce_tf.scan import find_broken
-from dce_tf.training.display import Display
+from dce_tf.images.image_cache import ImageCache, open_cache
+from dce_tf.images.scan import find_broken
+from dce_tf.reports.display import Display
+from dce_tf.training.pipelines import FileReader, PictureReader
 from dce_tf.training.workers import Workers
 
 
@@ -30,143 +32,236 @@ class Data(NamedTuple):
     Attributes:
         splits: The images.
         reader: Where their pictures come from.
+        left_out: The reason why an image is broken, by its path.
+        rows: Which images of the training split before are in this one, int64, rising;
+            None if none was left out since.
     """
 
     splits: Splits
     reader: PictureReader
+    left_out: dict[str, str]
+    rows: npt.NDArray[np.int64] | None = None
+
+
+def read_splits(data: DataSettings) -> Splits:
+    """Reads the splits as the data set has them.
+
+    Raises:
+        UsageError: If the data set or its folder is not known.
+        ValueError: If they are not of its format.
+    """
+    return DATASETS.build(
+        data.dataset,
+        data_dir=data.data_dir,
+        allow_partial_data=data.allow_partial_data,
+    )
 
 
 def load_data(
     config: Config,
-    bad_images_file: Path,
+    bad_images_file: Path | None,
     display: Display,
     workers: Workers | None = None,
+    *,
+    for_training: bool = True,
+    splits: Splits | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> Data:
     """Reads the splits, leaves out broken images, and holds out validation classes.
 
     Args:
         config: The settings.
         bad_images_file: Keeps the list of broken images, so that they are looked for
-            once.
+            once; None writes nothing.
         display: Shows how far the search is.
         workers: The processes that train together: the chief looks for all.
+        for_training: Whether there must be a training split.
+        splits: What `read_splits` gave, where it was called already.
+        left_out: Images that are left out whether they are broken or not, and why: a
+            run that goes on leaves out those it has left out before.
 
     Returns:
         The images, and where their pictures come from; `val` is there unless the
         settings select on the test split.
 
     Raises:
-        ValueError: If too many images are broken, or nothing can be held out.
+        ValueError: If too many images are broken, nothing can be held out, or there is
+            no training split and there must be one; or if others than `left_out` are
+            broken, and not only the training images that are left become fewer.
     """
-    splits = DATASETS.build(
-        config.dataset,
-        data_dir=config.data_dir,
-        allow_partial_data=config.allow_partial_data,
-    )
+    splits = read_splits(config.data) if splits is None else splits
+    if for_training:
+        require_train(splits, config.data.data_dir)
     paths = {path for part in splits.parts().values() for path in part.paths}
-    reader = _open_reader(sorted(paths), config, display)
+    reader = _open_reader(sorted(paths), config.data, display)
 
     def look() -> dict[str, str]:
         if isinstance(reader, ImageCache):
-            write_json(bad_images_file, reader.broken)
+            _keep(bad_images_file, reader.broken)
             return reader.broken
-        return _find_broken(sorted(paths), config, bad_images_file, display)
+        return _find_broken(sorted(paths), config.data, bad_images_file, display)
 
     broken = workers.from_chief(look) if workers is not None else look()
-    splits = _without(broken, len(paths), splits, config, bad_images_file)
-    train, val = _hold_out(splits, config)
+    broken = {**(left_out or {}), **broken}
+    used = _cut(splits, broken, len(paths), config, bad_images_file)
+    rows = None
+    if left_out is not None and len(broken) > len(left_out):
+        before = _cut(splits, left_out, len(paths), config, bad_images_file)
+        rows = _rows_left(before, used)
+        if rows is None:
+            if workers is None or workers.is_chief:
+                _keep(bad_images_file, left_out)
+            raise _other_scores({k: v for k, v in broken.items() if k not in left_out})
     if workers is not None:
-        read = [part.paths for part in splits.parts().values()]
+        read = [part.paths for part in used.parts().values()]
         digest = hashlib.sha256(repr(read).encode()).hexdigest()
         workers.check_same(digest, "images")
-    return Data(dataclasses.replace(splits, train=train, val=val), reader)
+    return Data(used, reader, broken, rows)
+
+
+def _cut(
+    splits: Splits,
+    broken: Mapping[str, str],
+    num_images: int,
+    config: Config,
+    bad_images_file: Path | None,
+) -> Splits:
+    """Leaves broken images out, then holds validation classes out."""
+    limit = config.data.max_bad_images
+    sound = _without(broken, num_images, splits, limit, bad_images_file)
+    if not len(sound.train):
+        return sound
+    train, val = _hold_out(sound, config)
+    return dataclasses.replace(sound, train=train, val=val)
+
+
+def _rows_left(before: Splits, now: Splits) -> npt.NDArray[np.int64] | None:
+    """Returns which training images are left of those before.
+
+    None if anything else has changed: what is scored, or which classes are trained on.
+    """
+    parts = [
+        {name: part.paths for name, part in splits.parts().items() if name != "train"}
+        for splits in (before, now)
+    ]
+    if parts[0] != parts[1] or before.train.class_names != now.train.class_names:
+        return None
+    left = set(now.train.paths)
+    return np.flatnonzero([path in left for path in before.train.paths])
+
+
+def _other_scores(broken: Mapping[str, str]) -> ValueError:
+    first, reason = next(iter(broken.items()))
+    return ValueError(
+        f"{len(broken)} images are broken that were not when the run began, and not "
+        "only of the training split, or they were all of a class; the first is "
+        f"{first} ({reason}). Scores of other images cannot be compared with those so "
+        "far: put the images back, or start over with --overwrite."
+    )
 
 
 def _hold_out(splits: Splits, config: Config) -> tuple[Images, Images | None]:
-    if splits.val is not None and config.num_folds:
+    if splits.val is not None and config.data.num_folds:
         raise ValueError(
-            f"--num_folds={config.num_folds} cuts up the training classes, but "
-            f"{config.dataset} has a validation split of its own. Leave the flag out."
+            f"--num_folds={config.data.num_folds} cuts up the training classes, but "
+            f"{config.data.dataset} has a validation split of its own. Leave the flag "
+            "out."
         )
-    if splits.val is not None or config.select_on == "test":
+    if splits.val is not None or config.evaluation.select_on == "test":
         return splits.train, splits.val
-    if config.fold is not None:
+    if config.data.fold is not None:
         return hold_out_fold(
-            splits.train, config.num_folds, config.fold, config.random_seed
+            splits.train,
+            config.data.num_folds,
+            config.data.fold,
+            config.run.random_seed,
         )
-    if not config.val_fraction:
+    if not config.data.val_fraction:
         raise ValueError(
             "--val_fraction=0 and no validation split in the data: nothing to "
             "choose the best epoch on. Give a fraction, or --select_on=test."
         )
-    return hold_out_classes(splits.train, config.val_fraction, config.random_seed)
+    return hold_out_classes(
+        splits.train, config.data.val_fraction, config.run.random_seed
+    )
 
 
-def selection_search(config: Config, splits: Splits) -> Search:
+def selection_search(splits: Splits, config: Config) -> Search:
     """Returns the search on which the best epoch is chosen."""
-    if config.select_on == "test" or splits.val is None:
+    if config.evaluation.select_on == "test" or splits.val is None:
         search = splits.tests[0]
     else:
         search = Search("val", splits.val, splits.val)
-    if config.eval_images:
-        return search.of_classes(config.eval_images, config.random_seed)
+    if config.evaluation.eval_images:
+        return search.of_classes(config.evaluation.eval_images, config.run.random_seed)
     return search
 
 
 def _open_reader(
-    paths: Sequence[str], config: Config, display: Display
+    paths: Sequence[str], data: DataSettings, display: Display
 ) -> PictureReader:
-    if not config.cache_images:
+    if not data.cache_images:
         return FileReader()
-    folder = config.cache_dir
+    folder = data.cache_dir
     with display.task("decoding every image, once", len(paths)) as update:
         return open_cache(
             Path(folder).expanduser() if folder else cache_folder() / "images",
             paths,
-            config.image_size,
-            max_pixels=config.max_image_pixels,
-            num_workers=config.num_workers,
+            data.image_size,
+            max_pixels=data.max_image_pixels,
+            num_workers=data.num_workers,
             on_progress=lambda done: update(done, ""),
             note=display.note,
         )
 
 
 def _find_broken(
-    paths: Sequence[str], config: Config, bad_images_file: Path, display: Display
+    paths: Sequence[str],
+    data: DataSettings,
+    bad_images_file: Path | None,
+    display: Display,
 ) -> dict[str, str]:
-    broken = _known_broken(bad_images_file)
-    if broken is None or len(broken) > config.max_bad_images * len(paths):
+    broken = None if bad_images_file is None else _known_broken(bad_images_file)
+    if broken is None or len(broken) > data.max_bad_images * len(paths):
         with display.task("looking at every image", len(paths)) as update:
             broken = find_broken(
                 paths,
-                max_pixels=config.max_image_pixels,
-                num_workers=config.num_workers,
+                max_pixels=data.max_image_pixels,
+                num_workers=data.num_workers,
                 on_progress=lambda done: update(done, ""),
             )
-        write_json(bad_images_file, broken)
+        _keep(bad_images_file, broken)
     return broken
 
 
+def _keep(bad_images_file: Path | None, broken: Mapping[str, str]) -> None:
+    if bad_images_file is not None:
+        write_json(bad_images_file, dict(broken))
+
+
 def _without(
-    broken: dict[str, str],
+    broken: Mapping[str, str],
     num_images: int,
     splits: Splits,
-    config: Config,
-    bad_images_file: Path,
+    max_bad_images: float,
+    bad_images_file: Path | None,
 ) -> Splits:
     if not broken:
         return splits
     first, reason = next(iter(broken.items()))
     text = (
         f"{len(broken)} of {num_images} images are broken, the first is {first} "
-        f"({reason}); all are listed in {bad_images_file}."
+        f"({reason})"
     )
-    if len(broken) > config.max_bad_images * num_images:
+    if len(broken) > max_bad_images * num_images:
         raise ValueError(
-            f"{text} That is more than --max_bad_images={config.max_bad_images} "
-            "allows. Check --data_dir, mend them, or raise the limit."
+            f"{text}. That is more than --max_bad_images={max_bad_images} allows. "
+            f"Check --data_dir, mend them (`{PROGRAM} data` lists them all), or "
+            "raise the limit."
         )
-    text += " They are left out."
+    if bad_images_file is not None:
+        text += f"; all are listed in {bad_images_file}"
+    text += ". They are left out."
 
     def sound(images: Images) -> Images:
         return images.keep(_sound_rows(images, broken))
@@ -185,7 +280,7 @@ def _known_broken(file: Path) -> dict[str, str] | None:
     return broken
 
 
-def _sound_rows(images: Images, broken: dict[str, str]) -> npt.NDArray[np.int64]:
+def _sound_rows(images: Images, broken: Mapping[str, str]) -> npt.NDArray[np.int64]:
     sound = [row for row, path in enumerate(images.paths) if path not in broken]
     return np.asarray(sound, np.int64)
 
@@ -198,7 +293,7 @@ def check_trainable(train: Images, config: Config) -> None:
         config: The settings.
 
     Raises:
-        UsageError: If there are fewer classes than so many clusters need.
+        UsageError: If there are fewer classes than the clusters need.
         ValueError: If there are too few whatever the clusters.
     """
     pairs = np.count_nonzero(np.bincount(train.labels) > 1)
@@ -208,10 +303,18 @@ def check_trainable(train: Images, config: Config) -> None:
             f"classes, {pairs} of them with two images or more; at least two such "
             "classes are needed to learn what is alike and what is not."
         )
-    if config.num_clusters > pairs // 2:
+    places = config.loss.batch_size // config.loss.samples_per_class
+    if config.loss.sampler.startswith("neighbours") and pairs < places:
+        raise UsageError(
+            f"--sampler={config.loss.sampler} draws the classes of a batch from those "
+            f"near to each other; {pairs} classes with two images or more do not fill "
+            f"the {places} places of one. Use --sampler=class_balanced, or "
+            f"--batch_size={pairs * config.loss.samples_per_class}."
+        )
+    if config.division.num_clusters > pairs // 2:
         fitting = (k for k in range(pairs // 2, 0, -1) if config.takes_clusters(k))
         raise UsageError(
-            f"--num_clusters={config.num_clusters} is too many for {pairs} classes "
-            "with two images or more: a cluster needs two. The nearest that works is "
-            f"--num_clusters={next(fitting)}."
+            f"--num_clusters={config.division.num_clusters} is too many for {pairs} "
+            "classes with two images or more: a cluster needs two. The nearest that "
+            f"works is --num_clusters={next(fitting)}."
         )

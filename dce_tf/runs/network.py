@@ -5,53 +5,69 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from dce_tf.augmentation import AUGMENTATIONS
-from dce_tf.backbones import build_backbone
-from dce_tf.backbones.blocks import checkpoint_blocks, train_last_blocks
-from dce_tf.config import Config
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.losses import MetricLoss, Space, build_loss
-from dce_tf.model import PRECISIONS, EmbeddingModel, set_precision
+from dce_tf.config import Config, DivisionSettings, LossSettings, OptimizerSettings
+from dce_tf.images.augmentation import AUGMENTATIONS
+from dce_tf.losses import MetricLoss, build_loss
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.backbones.blocks import checkpoint_blocks, train_last_blocks
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import PRECISIONS, EmbeddingModel, set_precision
+from dce_tf.network.objective import Objective
+from dce_tf.network.step import Step
 from dce_tf.training.averaging import WeightAverage
 from dce_tf.training.optimizer import OPTIMIZERS, LossScaled, ParameterGroup
-from dce_tf.training.rates import build_rates
+from dce_tf.training.rates import RateSchedule, build_rates
+from dce_tf.training.step_loop import StepLoop
 from dce_tf.training.trainer import Trainer
 
 
-def build_model(config: Config) -> EmbeddingModel:
+def build_model(config: Config, backbone: keras.Model | None = None) -> EmbeddingModel:
     """Builds the network of a run.
+
+    Args:
+        config: The settings.
+        backbone: In place of the one that the settings name.
 
     Raises:
         ValueError: If the backbone cannot be had or does not take the image size.
     """
-    backbone = build_backbone(config.backbone, image_size=config.image_size)
-    set_precision(backbone, PRECISIONS[config.mixed_precision])
-    train_last_blocks(backbone, config.trainable_blocks)
-    if config.gradient_checkpointing:
+    division = config.division
+    if backbone is None:
+        backbone = build_backbone(
+            config.network.backbone, image_size=config.data.image_size
+        )
+    set_precision(backbone, PRECISIONS[config.network.mixed_precision])
+    train_last_blocks(backbone, config.network.trainable_blocks)
+    if config.network.gradient_checkpointing:
         checkpoint_blocks(backbone)
     model = EmbeddingModel(
         backbone,
         DivideConquerEmbedding(
-            config.embedding_dim, config.num_clusters, parts=config.parts
+            config.network.embedding_dim,
+            config.division.num_clusters,
+            parts=config.division.parts,
+            head_units=division.head_dim if division.parts == "heads" else 0,
+            keep_centroids=objective_of(config.loss).trains_all,
         ),
-        dropout=config.dropout,
-        freeze_batch_norm=config.freeze_batch_norm,
-        pooling=config.pooling,
+        dropout=config.network.dropout,
+        freeze_batch_norm=config.network.freeze_batch_norm,
+        pooling=config.network.pooling,
     )
-    model.build((None, config.image_size, config.image_size, 3))
-    if config.hierarchical and config.parts == "fixed_masks":
+    model.build((None, config.data.image_size, config.data.image_size, 3))
+    if config.division.hierarchical and config.division.parts == "fixed_masks":
         model.embedding.set_masks(1)
     return model
 
 
-def has_fixed_features(config: Config, model: EmbeddingModel) -> bool:
+def has_fixed_features(model: EmbeddingModel, config: Config) -> bool:
     """Returns whether the features of an image stay the same for the whole run."""
     pool = [] if model.pool is None else model.pool.trainable_variables
     trained = [*model.backbone.trainable_variables, *pool]
-    changing = AUGMENTATIONS.build(config.augmentation).changes_images
-    return not trained and config.freeze_batch_norm and not changing
+    changing = AUGMENTATIONS.build(config.data.augmentation).changes_images
+    return not trained and config.network.freeze_batch_norm and not changing
 
 
 def build_trainer(
@@ -59,6 +75,7 @@ def build_trainer(
     num_classes: int,
     strategy: tf.distribute.Strategy,
     keep_features: Callable[[Any, Any], None] | None = None,
+    backbone: keras.Model | None = None,
 ) -> Trainer:
     """Builds the loop of a run, with its network.
 
@@ -67,84 +84,122 @@ def build_trainer(
         num_classes: Classes of the training split.
         strategy: Where to run.
         keep_features: See `Trainer`.
+        backbone: In place of the one that the settings name.
     """
     with strategy.scope():
-        model = build_model(config)
-        layer = model.embedding
-        space = Space(
-            layer.units,
-            num_classes,
-            layer.num_learners,
-            layer.learner_units,
-            layer.part,
-        )
-        loss = build_loss(config.loss, space, config.miner)
-        groups = parameter_groups(config, model, loss)
+        model = build_model(config, backbone)
+        loss = build_loss(config.loss.loss, model.space, num_classes, config.loss.miner)
+        groups = parameter_groups(model, loss, config.optimizer, config.division)
         variables = [variable for group in groups for variable in group.variables]
         optimizer = OPTIMIZERS.build(
-            config.optimizer, groups=groups, clip_norm=config.clip_norm
+            config.optimizer.optimizer,
+            groups=groups,
+            clip_norm=config.optimizer.clip_norm,
         )
-        if config.mixed_precision == "float16":
+        if config.network.mixed_precision == "float16":
             optimizer = LossScaled(optimizer)
             optimizer.build(variables)
-        average = WeightAverage(variables, config.ema) if config.ema else None
+        average = (
+            WeightAverage(variables, config.optimizer.ema)
+            if config.optimizer.ema
+            else None
+        )
     model.optimizer = optimizer
-    on_device = config.augment_on == "device"
-    return Trainer(
-        model,
+    masked = config.division.parts == "masks"
+    step = Step(
         loss,
         optimizer,
+        seed=config.run.random_seed,
+        global_mining=config.loss.mining == "global",
+        mask_penalty=config.division.mask_penalty if masked else 0.0,
+        isolated=config.division.isolated_learners,
+        on_features=has_fixed_features(model, config),
+        objective=objective_of(config.loss),
+    )
+    on_device = config.data.augment_on == "device"
+    augmentation = AUGMENTATIONS.build(config.data.augmentation) if on_device else None
+    loop = StepLoop(
+        model,
+        step,
         variables,
         strategy=strategy,
-        global_mining=config.mining == "global",
-        jit=config.jit,
-        seed=config.random_seed,
-        rates=build_rates(
-            config.lr_schedule,
-            config.num_epochs,
-            config.warmup_epochs,
-            scale=strategy.num_replicas_in_sync if config.scale_lr else 1.0,
-        ),
-        mask_penalty=config.mask_penalty if config.parts == "masks" else 0.0,
-        isolated=config.isolated_learners,
+        jit=config.run.jit,
+        rates=rates_of(config, strategy.num_replicas_in_sync),
         average=average,
-        augmentation=AUGMENTATIONS.build(config.augmentation) if on_device else None,
-        on_features=has_fixed_features(config, model),
+        augmentation=augmentation,
+        gather_features=keep_features is not None,
+    )
+    return Trainer(
+        loop,
         keep_features=keep_features,
-        pause_every=config.checkpoint_every_steps,
-        pause_at=config.profiled_steps,
+        pause_every=config.run.checkpoint_every_steps,
+        pause_at=config.run.profiled_steps,
+    )
+
+
+def objective_of(loss: LossSettings) -> Objective:
+    """Returns the parts of the embedding that the loss is computed on.
+
+    Raises:
+        UsageError: If the settings of it do not fit together.
+    """
+    return Objective(
+        train=loss.train,
+        whole_weight=loss.whole_weight,
+        teach=loss.teach,
+        teach_temperature=loss.teach_temperature,
+        decorrelation=loss.decorrelation,
+        nearness_temperature=loss.nearness_temperature,
+    )
+
+
+def rates_of(config: Config, num_replicas: int) -> RateSchedule | None:
+    """Returns the schedule of the learning rates; None where they never change."""
+    return build_rates(
+        config.optimizer.lr_schedule,
+        config.division.num_epochs,
+        config.optimizer.warmup_epochs,
+        scale=num_replicas if config.optimizer.scale_lr else 1.0,
     )
 
 
 def parameter_groups(
-    config: Config, model: EmbeddingModel, loss: MetricLoss
+    model: EmbeddingModel,
+    loss: MetricLoss,
+    optimizer: OptimizerSettings,
+    division: DivisionSettings,
 ) -> list[ParameterGroup]:
     """Sorts what is trained by how it is trained."""
     layer = model.embedding
-    learners = config.num_clusters if config.isolated_learners else 1
+    learners = division.num_clusters if division.isolated_learners else 1
     sliced = learners if layer.parts == "slices" else 1
+    heads = [] if layer.head_kernel is None else [layer.head_kernel]
     masks = [] if layer.masks is None or not layer.masks.trainable else [layer.masks]
     pool = [] if model.pool is None else model.pool.trainable_variables
-    loss_lr = config.rate_of("loss")
+    loss_lr = optimizer.rate_of("loss")
     # Proxies lie in the embedding space, a row each; β does not.
     proxies = [v for v in loss.trainable_variables if len(v.shape) == 2]
     others = [v for v in loss.trainable_variables if len(v.shape) != 2]
     groups = [
         ParameterGroup(
             model.backbone.trainable_variables,
-            config.backbone_lr,
-            config.backbone_wd,
-            rests=config.freeze_backbone_epochs > 0,
+            optimizer.backbone_lr,
+            optimizer.backbone_wd,
+            rests=division.freeze_backbone_epochs > 0,
         ),
         ParameterGroup(
-            [layer.kernel, layer.bias],
-            config.embedding_lr,
-            config.embedding_wd,
+            [layer.kernel, layer.bias, *heads],
+            optimizer.embedding_lr,
+            optimizer.embedding_wd,
             num_parts=sliced,
         ),
-        ParameterGroup(pool, config.embedding_lr),
+        ParameterGroup(pool, optimizer.embedding_lr),
         ParameterGroup(
-            masks, config.rate_of("mask"), config.mask_wd, num_parts=learners, axis=0
+            masks,
+            optimizer.rate_of("mask"),
+            optimizer.mask_wd,
+            num_parts=learners,
+            axis=0,
         ),
         ParameterGroup(proxies, loss_lr, num_parts=sliced),
         ParameterGroup(others, loss_lr),

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
-import keras
 import numpy as np
 from rich.table import Table
 
+from dce_tf.base.files import write_text
+from dce_tf.base.program import PROGRAM
 from dce_tf.config import Config
 from dce_tf.datasets import Images, Splits
-from dce_tf.files import write_text
-from dce_tf.model import EmbeddingModel
-from dce_tf.pipelines import PictureReader
+from dce_tf.evaluation.evaluator import Embeddings
+from dce_tf.evaluation.open_set_scores import score_open_set
+from dce_tf.network.backbones.model_file import read_model
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.record import PARTS, format_seconds, format_value, value_of
+from dce_tf.record.run_directory import RunDirectory, best_line
 from dce_tf.reports.clusters import plot_clusters
+from dce_tf.reports.display import Display
 from dce_tf.reports.neighbours_sheet import plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
 from dce_tf.reports.scores import SELECTED_ON_TEST, open_set_lines, scores_table
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
-from dce_tf.run_directory import RunDirectory, best_line
 from dce_tf.runs.environment import environment
 from dce_tf.runs.exporting import export_run
-from dce_tf.runs.open_set import score_open_set
 from dce_tf.runs.session import build_evaluator, build_extractor
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
-from dce_tf.training.checkpoints import Checkpoints, Progress
-from dce_tf.training.display import Display, format_seconds
-from dce_tf.training.evaluation import Embeddings
+from dce_tf.training.checkpoints import Checkpoints, RunProgress
+from dce_tf.training.pipelines import PictureReader
 from dce_tf.training.recluster import epoch_of, load_division
 
 PROJECTOR_IMAGES = 1000
@@ -43,7 +46,7 @@ def load_best_model(run: RunDirectory) -> EmbeddingModel:
     path = Checkpoints(run.checkpoints).best_model
     if not path.is_file():
         raise ValueError(f"{run.path} has no {path.name} yet: no epoch was evaluated.")
-    model: EmbeddingModel = keras.models.load_model(path, compile=False)
+    model: EmbeddingModel = read_model(path, str(path))
     return model
 
 
@@ -52,7 +55,7 @@ def conclude(
     splits: Splits,
     reader: PictureReader,
     run: RunDirectory,
-    progress: Progress,
+    progress: RunProgress,
     display: Display,
 ) -> dict[str, Any]:
     """Scores the best epoch on the test split, draws, exports and writes the report.
@@ -71,14 +74,20 @@ def conclude(
     best = best_line(progress.history)
     if best is None:
         raise ValueError(
-            f"{run.path}: no epoch was evaluated, so there is no best one."
+            f"{run.path}: no epoch was evaluated, so there is no best one. A callback "
+            f"ended the training with epoch {progress.epoch + 1}, before the first "
+            f"evaluation: --evaluate_every={config.evaluation.evaluate_every}. Use "
+            "--evaluate_every=1 with another --exp or --overwrite."
         )
     model = load_best_model(run)
-    extractor = build_extractor(model, config, reader)
-    evaluator = build_evaluator(extractor, config, splits, display)
+    extractor = build_extractor(model, config.data, reader)
+    evaluator = build_evaluator(
+        extractor, splits, config.evaluation, config.run, display
+    )
     evaluations = evaluator.evaluate(splits.tests, "test, best epoch")
     after = evaluations[0]
-    snapshot = take_snapshot(after, backend=config.backend)
+    before = Snapshot.load(snapshot_file(run, "before"))
+    snapshot = take_snapshot(after, queries=before.queries, backend=config.run.backend)
     snapshot.save(snapshot_file(run, "after"))
     draw_plots(run, progress.history)
     _draw_snapshots(run, splits, len(progress.history) - 1)
@@ -89,18 +98,22 @@ def conclude(
         "after": after.scores,
         "intervals": tests[after.search.name]["intervals"],
         "best_epoch": best["epoch"],
-        "selected_on": config.select_on,
+        "selected_on": config.evaluation.select_on,
         "tests": tests,
         "open_set": (
             score_open_set(evaluator, splits, after) if splits.open_set else None
         ),
-        "seconds": sum(metrics.get("seconds", 0.0) for metrics in progress.history),
+        "seconds": sum(line.get("seconds") or 0.0 for line in progress.history),
         "export": None,
-        "warnings": list(splits.warnings),
+        "warnings": [
+            *splits.warnings,
+            *after.notes,
+            *(each["text"] for each in run.warnings()),
+        ],
         "environment": environment(),
     }
     write_text(run.labels_file, "".join(f"{n}\n" for n in splits.train.class_names))
-    if config.export:
+    if config.run.export:
         exported = export_run(run, model, report)
         report["export"] = str(exported.relative_to(run.path))
     _write_hparams(run, config, report)
@@ -121,13 +134,14 @@ def _draw_snapshots(run: RunDirectory, splits: Splits, steps: int) -> None:
     before = Snapshot.load(snapshot_file(run, "before"))
     after = Snapshot.load(snapshot_file(run, "after"))
     plot_distances(before.distances, after.distances, run.plots / "distances.png")
+    shown = after.hardest(splits.query, splits.gallery)
     sheet = plot_neighbours(
-        before.neighbours_in(splits.query, splits.gallery),
-        after.neighbours_in(splits.query, splits.gallery),
+        before.neighbours_in(splits.query, splits.gallery, shown),
+        after.neighbours_in(splits.query, splits.gallery, shown),
         run.plots / "neighbours.png",
     )
     writer = TensorBoardWriter(run.tensorboard)
-    writer.image("nearest neighbours before and after", sheet, steps)
+    writer.image("hardest queries before and after", sheet, steps)
     for step, snapshot in ((0, before), (steps, after)):
         for kind, distances in snapshot.distances.items():
             writer.histogram(f"distances/{kind}", distances, step)
@@ -148,34 +162,24 @@ def _write_projector(run: RunDirectory, images: Images, embeddings: Embeddings) 
 
 
 def _write_hparams(run: RunDirectory, config: Config, report: dict[str, Any]) -> None:
-    writer = TensorBoardWriter(run.tensorboard)
+    # In a folder of its own, or TensorBoard would take every scalar for a score.
+    writer = TensorBoardWriter(run.tensorboard / "test")
     metrics = {f"test/{key}": value for key, value in report["after"].items()}
     writer.hparams(run.path.name, config.identity(), metrics)
     writer.close()
 
 
-PARTS = {
-    "data": "waiting for images",
-    "step": "steps",
-    "features": "features to cluster",
-    "kmeans": "k-means",
-    "division": "division",
-    "evaluate": "evaluation",
-    "checkpoint": "checkpoints",
-}
-
-
 def where_time_went(history: list[dict[str, Any]]) -> str:
     """Returns a line with the share of each part of the training's seconds."""
     seconds = {
-        text: sum(line.get(f"seconds_{name}", 0.0) for line in history)
-        for name, text in PARTS.items()
+        part.meaning: sum(line.get(part.key) or 0.0 for line in history)
+        for part in PARTS
     }
     total = sum(seconds.values()) or 1.0
     parts = sorted(seconds.items(), key=lambda part: -part[1])
     line = ", ".join(f"{text} {spent / total:.0%}" for text, spent in parts)
     hint = ""
-    if seconds[PARTS["data"]] > 0.2 * total:
+    if seconds[value_of("seconds_data").meaning] > 0.2 * total:
         hint = ". Images come too slowly: try --cache_images"
     return f"Time: {line}{hint}."
 
@@ -188,8 +192,12 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
         table.add_column(column, justify="left" if column == "metric" else "right")
     for key, after in report["after"].items():
         low, high = report["intervals"].get(key, (None, None))
-        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
-        table.add_row(key, f"{report['before'][key]:.4f}", f"{after:.4f}", interval)
+        before, low, high = (
+            "" if number is None else format_value(key, number)
+            for number in (report["before"][key], low, high)
+        )
+        interval = f"{low} to {high}" if low else ""
+        table.add_row(key, before, format_value(key, after), interval)
     display.console.print(table)
     if len(report["tests"]) > 1:
         display.console.print(scores_table(report["tests"]))
@@ -199,7 +207,26 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
         f"Run directory: {run.path} (trained for {format_seconds(report['seconds'])})"
     )
     display.note(where_time_went(run.metrics()))
+    for warning in report.get("warnings", ()):
+        display.note(f"Warning: {warning}")
     display.note("Try next:")
-    display.note(f"  python main.py evaluate --run={run.path}")
-    display.note(f"  python main.py browse {run.path.parent.parent}")
-    display.note(f"  tensorboard --logdir={run.path.parent.parent}")
+    for command in _next_commands(report, run):
+        display.note(f"  {command}")
+
+
+def _next_commands(report: dict[str, Any], run: RunDirectory) -> list[str]:
+    """Returns the commands that lead on from a run: to its page, to more of it."""
+    path, all_runs = (
+        shlex.quote(str(run.path)),
+        shlex.quote(str(run.path.parent.parent)),
+    )
+    index = shlex.quote(str(run.path / "index"))
+    return [
+        *([] if report["export"] else [f"{PROGRAM} export {path}"]),
+        f"{PROGRAM} embed {path}",
+        f"{PROGRAM} index {shlex.quote(str(run.embeddings))}",
+        f"{PROGRAM} serve {path} --index={index}",
+        f"{PROGRAM} evaluate --run={path}",
+        f"{PROGRAM} browse {all_runs}",
+        f"tensorboard --logdir={all_runs}",
+    ]

@@ -12,16 +12,34 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.augmentation import AUGMENTATIONS
-from dce_tf.backbones import check_backbone
+from dce_tf.base.errors import UsageError
+from dce_tf.base.plugins import load_plugins
+from dce_tf.callbacks import CALLBACKS, specs_of
 from dce_tf.clustering import Division
-from dce_tf.config import Config
+from dce_tf.clustering.faiss_backend import check_installation, use_gpu
+from dce_tf.config import (
+    Config,
+    DataSettings,
+    DivisionSettings,
+    EvaluationSettings,
+    LossSettings,
+    RunSettings,
+)
 from dce_tf.datasets import DATASETS, Images, Splits
-from dce_tf.errors import UsageError
-from dce_tf.faiss_backend import check_installation, use_gpu
+from dce_tf.evaluation.evaluator import Embedder, Evaluator
+from dce_tf.images.augmentation import AUGMENTATIONS
 from dce_tf.losses import check_loss
-from dce_tf.model import EmbeddingModel
-from dce_tf.pipelines import (
+from dce_tf.network.backbones import check_backbone
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.record.run_directory import RunDirectory
+from dce_tf.reports.display import Display
+from dce_tf.runs.network import build_trainer, has_fixed_features, objective_of
+from dce_tf.sampling import SAMPLERS
+from dce_tf.training.averaging import AveragedEmbedder
+from dce_tf.training.extractor import Extractor, FixedFeatures, RunningFeatures
+from dce_tf.training.inheritance import inherit_masks
+from dce_tf.training.optimizer import OPTIMIZERS
+from dce_tf.training.pipelines import (
     ClusterPipelines,
     EpochBatches,
     EpochPlanner,
@@ -29,15 +47,6 @@ from dce_tf.pipelines import (
     PictureReader,
     Share,
 )
-from dce_tf.run_directory import RunDirectory
-from dce_tf.runs.network import build_trainer, has_fixed_features
-from dce_tf.sampling import SAMPLERS
-from dce_tf.training.averaging import AveragedEmbedder
-from dce_tf.training.display import Display
-from dce_tf.training.evaluation import Embedder, Evaluator
-from dce_tf.training.extractor import Extractor, FixedFeatures, RunningFeatures
-from dce_tf.training.inheritance import inherit_masks
-from dce_tf.training.optimizer import OPTIMIZERS
 from dce_tf.training.rates import build_rates
 from dce_tf.training.recluster import Recluster
 from dce_tf.training.schedule import Schedule
@@ -45,81 +54,85 @@ from dce_tf.training.trainer import Trainer
 from dce_tf.training.workers import Workers
 
 
-def check(config: Config) -> Schedule:
-    """Checks every name and combination before anything is written.
-
-    Returns:
-        The stages of the run.
+def check(config: Config) -> None:
+    """Loads plugins, and checks every name and combination before anything is written.
 
     Raises:
         UsageError: If the settings cannot work.
     """
-    if config.num_folds and config.fold is None:
+    if config.data.num_folds and config.data.fold is None:
         raise UsageError(
-            f"num_folds={config.num_folds} without fold; expected a fold below it. "
-            "dce_tf.runs.folds.cross_validate trains them all."
+            f"num_folds={config.data.num_folds} without fold; expected a fold below "
+            "it. dce_tf.runs.folds.cross_validate trains them all."
         )
-    _check_features_dir(config)
+    load_plugins(config.run.plugin)
     check_installation()
-    use_gpu(config.backend)
-    DATASETS.check(config.dataset)
-    check_backbone(config.backbone)
-    check_loss(config.loss, config.miner)
-    SAMPLERS.build(config.sampler)
-    AUGMENTATIONS.build(config.augmentation)
-    OPTIMIZERS.check(config.optimizer)
-    build_rates(config.lr_schedule, config.num_epochs, config.warmup_epochs)
+    use_gpu(config.run.backend)
+    DATASETS.check(config.data.dataset)
+    check_backbone(config.network.backbone)
+    check_loss(config.loss.loss, config.loss.miner)
+    SAMPLERS.build(config.loss.sampler)
+    AUGMENTATIONS.build(config.data.augmentation)
+    OPTIMIZERS.check(config.optimizer.optimizer)
+    for spec in specs_of(config.run.callback):
+        CALLBACKS.check(spec)
+    build_rates(
+        config.optimizer.lr_schedule,
+        config.division.num_epochs,
+        config.optimizer.warmup_epochs,
+    )
+    objective_of(config.loss)
+    build_schedule(config.division)
+
+
+def build_schedule(division: DivisionSettings) -> Schedule:
+    """Returns the stages of a run.
+
+    Raises:
+        UsageError: If they do not come in order.
+    """
     return Schedule(
-        num_epochs=config.num_epochs,
-        full_embedding_epoch=config.full_embedding_from,
-        finetune_epoch=config.finetune_from,
-        recluster_every=config.recluster_every,
-        num_clusters=config.num_clusters,
-        hierarchical=config.hierarchical,
-        freeze_backbone_epochs=config.freeze_backbone_epochs,
+        num_epochs=division.num_epochs,
+        full_embedding_epoch=division.full_embedding_from,
+        finetune_epoch=division.finetune_from,
+        recluster_every=division.recluster_every,
+        num_clusters=division.num_clusters or 1,
+        hierarchical=division.hierarchical,
+        freeze_backbone_epochs=division.freeze_backbone_epochs,
     )
 
 
-def _check_features_dir(config: Config) -> None:
-    if config.features_dir and not config.kmeans_points:
-        raise UsageError(
-            "--features_dir keeps features out of memory, and k-means on all of them "
-            "would want them there. Pass --kmeans_points, such as 1000000."
-        )
-    if config.features_dir and config.cluster_features == "running":
-        raise UsageError(
-            "--features_dir: --cluster_features=running keeps them in memory and in "
-            "every checkpoint. Use --cluster_features=pass."
-        )
-
-
-def check_batches(config: Config, num_replicas: int) -> None:
-    """Checks that batches can be cut for all devices.
+def check_replicas(config: Config, num_replicas: int) -> None:
+    """Checks that what is to be trained can be cut for all devices.
 
     Args:
         config: The settings.
         num_replicas: How many devices train, in all processes.
 
     Raises:
-        UsageError: If they cannot, or a device would get part of a class group.
+        UsageError: If it cannot, or a device would get part of a class group.
     """
-    unit = num_replicas
-    if config.mining == "replica":
-        unit *= config.samples_per_class
-    if config.batch_size % unit:
-        near = max(1, round(config.batch_size / unit)) * unit
-        while near % config.samples_per_class or near < 2 * config.samples_per_class:
-            near += unit
-        groups = " whole class groups" if config.mining == "replica" else ""
-        raise UsageError(
-            f"--batch_size={config.batch_size} cannot be cut for {num_replicas} "
-            f"devices{groups and ' into' + groups}. The nearest that works is "
-            f"--batch_size={near}."
-        )
-    if config.cluster_features == "running" and num_replicas > 1:
+    _check_batches(config.loss, num_replicas)
+    if config.division.cluster_features == "running" and num_replicas > 1:
         raise UsageError(
             "--cluster_features=running gathers the features of one device; "
             f"{num_replicas} train. Use --cluster_features=pass."
+        )
+
+
+def _check_batches(loss: LossSettings, num_replicas: int) -> None:
+    unit, per_class = num_replicas, loss.samples_per_class
+    if loss.mining == "replica":
+        unit *= per_class
+    if loss.batch_size % unit:
+        near = max(1, round(loss.batch_size / unit)) * unit
+        while near % per_class or near < 2 * per_class:
+            near += unit
+        groups = " whole class groups" if loss.mining == "replica" else ""
+        raise UsageError(
+            f"--batch_size={loss.batch_size} cannot be cut for {num_replicas} "
+            f"devices{groups and ' into' + groups}. The nearest that works is "
+            f"--batch_size={near}."
         )
 
 
@@ -153,7 +166,9 @@ def build_session(
 ) -> Session:
     """Builds the parts of a run on data that is read."""
     strategy = workers.strategy
-    running = RunningFeatures() if config.cluster_features == "running" else None
+    running = (
+        RunningFeatures() if config.division.cluster_features == "running" else None
+    )
     trainer = build_trainer(
         config,
         len(splits.train.class_names),
@@ -162,68 +177,82 @@ def build_session(
     )
     model = trainer.model
     runner: Extractor | FixedFeatures
-    runner = build_extractor(model, config, reader, strategy)
-    if has_fixed_features(config, model):
-        if config.features_dir:
+    runner = build_extractor(model, config.data, reader, strategy)
+    if has_fixed_features(model, config):
+        if config.division.features_dir:
             raise UsageError(
                 "--features_dir: the features of a backbone that does not train stay "
                 "in memory, for every step. Leave the flag out."
             )
-        runner = FixedFeatures(runner)
+        kept = config.data.features_cache
+        if kept and workers.count > 1:
+            raise UsageError(
+                f"--features_cache={kept} is for one process; {workers.count} train. "
+                "Leave the flag out."
+            )
+        runner = FixedFeatures(runner, Path(kept) if kept else None)
     embedder: Embedder = runner
     if trainer.average is not None:
         embedder = AveragedEmbedder(runner, trainer.average)
-    evaluator = build_evaluator(embedder, config, splits, display)
+    evaluator = build_evaluator(
+        embedder, splits, config.evaluation, config.run, display
+    )
 
     def extract() -> npt.NDArray[np.float32]:
         with display.task("features for clustering", len(splits.train)) as update:
-            embedded = config.cluster_on == "embedding"
-            run_model = runner.embeddings if embedded else runner.directions
-            folder = config.features_dir
+            embedded = config.division.cluster_on == "embedding"
+            run_model = runner.embeddings if embedded else runner.unit_features
+            folder = config.division.features_dir
             into: Any = {"into": Path(folder)} if folder else {}
             return run_model(splits.train.paths, lambda done: update(done, ""), **into)
 
-    recluster = _build_recluster(
+    recluster = build_recluster(
         config,
         schedule,
         splits.train,
-        run,
         trainer,
         extract=functools.partial(running.or_first, extract) if running else extract,
         build=_batch_builder(config, splits.train, reader, runner, workers.share),
+        folder=run.clusters,
     )
     return Session(trainer, recluster, evaluator, runner, running)
 
 
 def build_extractor(
     model: EmbeddingModel,
-    config: Config,
+    data: DataSettings,
     reader: PictureReader | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Extractor:
     """Builds what runs a model over images; without a strategy, on one device."""
     return Extractor(
         model,
-        config.image_size,
-        batch_size=config.evaluation_batch_size,
+        data.image_size,
+        batch_size=data.evaluation_batch_size,
         strategy=strategy,
-        num_workers=config.num_workers,
+        num_workers=data.num_workers,
         reader=reader,
     )
 
 
 def build_evaluator(
-    embedder: Embedder, config: Config, splits: Splits, display: Display
+    embedder: Embedder,
+    splits: Splits,
+    evaluation: EvaluationSettings,
+    run: RunSettings,
+    display: Display,
+    metric: str = "cosine",
 ) -> Evaluator:
     """Builds what scores embeddings as the settings say."""
     return Evaluator(
         embedder,
         splits.recall_at,
         map_at=splits.map_at,
-        exclude=config.exclude,
-        nmi_runs=config.nmi_runs,
-        backend=config.backend,
-        seed=config.random_seed,
+        exclude=evaluation.exclude,
+        metric=metric,
+        nmi_runs=evaluation.nmi_runs,
+        backend=run.backend,
+        seed=run.random_seed,
         display=display,
     )
 
@@ -241,11 +270,13 @@ def _batch_builder(
     """Returns what builds the batches of an epoch after its first steps."""
     planner = EpochPlanner(
         train,
-        batch_size=config.batch_size,
-        samples_per_class=config.samples_per_class,
-        seed=config.random_seed,
-        sampler=SAMPLERS.build(config.sampler),
-        cluster_batches=config.cluster_batches,
+        batch_size=config.loss.batch_size,
+        samples_per_class=config.loss.samples_per_class,
+        seed=config.run.random_seed,
+        sampler=SAMPLERS.build(config.loss.sampler),
+        cluster_batches=config.division.cluster_batches,
+        num_steps=config.division.steps_per_epoch,
+        max_steps=config.division.max_steps,
     )
     if isinstance(runner, FixedFeatures):
 
@@ -256,27 +287,44 @@ def _batch_builder(
         return lambda *place: of_features().build(*place)
     pipelines = ClusterPipelines(
         planner,
-        image_size=config.image_size,
-        augmentation=AUGMENTATIONS.build(config.augmentation),
-        augment_on=config.augment_on,
-        num_workers=config.num_workers,
+        image_size=config.data.image_size,
+        augmentation=AUGMENTATIONS.build(config.data.augmentation),
+        augment_on=config.data.augment_on,
+        num_workers=config.data.num_workers,
         reader=reader,
         share=share,
     )
     return pipelines.build
 
 
-def _build_recluster(
+def build_recluster(
     config: Config,
     schedule: Schedule,
     train: Images,
-    run: RunDirectory,
     trainer: Trainer,
     *,
     extract: Callable[[], npt.NDArray[np.float32]],
     build: Builder,
+    folder: Path | None = None,
 ) -> Recluster:
+    """Builds the callback that divides, and delivers the batches of each epoch.
+
+    Args:
+        config: The settings.
+        schedule: The stages.
+        train: The training images.
+        trainer: Takes the batches.
+        extract: Returns what is clustered.
+        build: Builds the batches of an epoch.
+        folder: Where divisions are stored, if they are.
+    """
+
     def deliver(division: Division, epoch: int) -> None:
+        layer = trainer.model.embedding
+        if layer.keep_centroids and division.centroids is not None:
+            # A hierarchy that grows has fewer; the others are those of nobody.
+            missing = layer.num_learners - len(division.centroids)
+            layer.centroids.assign(np.pad(division.centroids, ((0, missing), (0, 0))))
         trainer.set_data(*build(division, epoch, trainer.first_step))
 
     def inherit(parents: npt.NDArray[np.int64]) -> None:
@@ -287,16 +335,18 @@ def _build_recluster(
         schedule,
         extract,
         deliver,
-        seed=config.random_seed,
-        folder=run.clusters,
+        seed=config.run.random_seed,
+        folder=folder,
         inherit=inherit,
         workers=trainer.workers,
-        adapt_centroids=config.adapt_centroids,
-        min_classes=config.min_cluster_classes,
-        tries=config.cluster_tries,
-        balance=config.cluster_balance,
-        backend=config.backend,
-        num_iterations=config.kmeans_iterations,
-        num_restarts=config.kmeans_restarts,
-        num_sampled=config.kmeans_points,
+        adapt_centroids=config.division.adapt_centroids,
+        with_means=getattr(SAMPLERS.build(config.loss.sampler), "needs_means", False),
+        by=config.division.divide,
+        min_classes=config.division.min_cluster_classes,
+        tries=config.division.cluster_tries,
+        balance=config.division.cluster_balance,
+        backend=config.run.backend,
+        num_iterations=config.division.kmeans_iterations,
+        num_restarts=config.division.kmeans_restarts,
+        num_sampled=config.division.kmeans_points,
     )

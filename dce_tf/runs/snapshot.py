@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.base.files import replacing
 from dce_tf.datasets import Images
-from dce_tf.files import replacing
+from dce_tf.evaluation.evaluator import Evaluation
+from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.neighbours_sheet import Neighbours
 from dce_tf.retrieval import find_neighbours
-from dce_tf.run_directory import RunDirectory
-from dce_tf.training.evaluation import Evaluation
 
-NUM_QUERIES = 8
+NUM_QUERIES = 200
+NUM_SHOWN = 8
 NUM_NEIGHBOURS = 6
 NUM_PAIRS = 5000
 
@@ -52,14 +53,43 @@ class Snapshot:
         with np.load(path, allow_pickle=False) as stored:
             return cls(**{name: stored[name] for name in stored.files})
 
-    def neighbours_in(self, query: Images, gallery: Images) -> Neighbours:
-        """Returns the files behind the rows, for a picture of them."""
+    def hardest(self, query: Images, gallery: Images) -> Rows:
+        """Returns which of the queries found the fewest of their class.
+
+        A right neighbour counts the more the nearer it is. Queries whose class the
+        gallery does not hold, which no embedding could answer, come last.
+
+        Args:
+            query: The query split.
+            gallery: What was searched.
+
+        Returns:
+            Positions in `queries`, at most `NUM_SHOWN`, the hardest first.
+        """
+        labels, counts = np.unique(gallery.labels, return_counts=True)
+        held = dict(zip(labels.tolist(), counts.tolist(), strict=True))
+        needed = 2 if gallery is query else 1
+        asked = query.labels[self.queries].tolist()
+        hopeless = np.array([held.get(label, 0) < needed for label in asked])
+        weights = 1 / np.arange(1, self.right.shape[1] + 1)
+        found = self.right @ weights
+        return np.lexsort((found, hopeless))[:NUM_SHOWN]
+
+    def neighbours_in(self, query: Images, gallery: Images, shown: Rows) -> Neighbours:
+        """Returns the files behind some of the rows, for a picture of them.
+
+        Args:
+            query: The query split.
+            gallery: What was searched.
+            shown: Positions in `queries`.
+        """
         return Neighbours(
-            tuple(query.paths[row] for row in self.queries),
+            tuple(query.paths[row] for row in self.queries[shown]),
             tuple(
-                tuple(gallery.paths[row] for row in rows) for rows in self.neighbours
+                tuple(gallery.paths[row] for row in rows)
+                for rows in self.neighbours[shown]
             ),
-            self.right,
+            self.right[shown],
         )
 
     @property
@@ -74,21 +104,25 @@ def snapshot_file(run: RunDirectory, time: str) -> Path:
 
 
 def take_snapshot(
-    evaluation: Evaluation, *, backend: str = "auto", seed: int = 0
+    evaluation: Evaluation,
+    *,
+    queries: Rows | None = None,
+    backend: str = "auto",
+    seed: int = 0,
 ) -> Snapshot:
     """Looks at the neighbours of fixed queries and the distances of fixed pairs.
 
     Args:
-        evaluation: What was searched for, in what; the rows looked at depend only on
-            the number of queries and `seed`.
+        evaluation: What was searched for, in what.
+        queries: The rows to look at, those of an earlier snapshot; by default they are
+            drawn, and depend only on the number of queries and `seed`.
         backend: Where FAISS searches.
         seed: Decides which queries and pairs.
     """
     query, gallery = evaluation.search.query, evaluation.search.gallery
     rng = np.random.default_rng(seed)
-    queries = np.sort(
-        rng.choice(len(query), min(NUM_QUERIES, len(query)), replace=False)
-    )
+    drawn = np.sort(rng.choice(len(query), min(NUM_QUERIES, len(query)), replace=False))
+    queries = drawn if queries is None else queries
     # A fixed query may itself lie in the gallery: search one more and take it out.
     itself = gallery is query
     found, _ = find_neighbours(

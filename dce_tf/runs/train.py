@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from dce_tf import devices
+from dce_tf.callbacks import build_callbacks, tell_report
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
-from dce_tf.pipelines import PictureReader
-from dce_tf.run_directory import RunDirectory
+from dce_tf.evaluation.evaluator import Evaluate
+from dce_tf.network.backbones import check_backbone_file
+from dce_tf.record import EpochRecord
+from dce_tf.record.run_directory import RunDirectory
+from dce_tf.reports.display import Display, EpochLines, ProgressBar
+from dce_tf.runs import devices
+from dce_tf.runs.beginning import held
 from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
-from dce_tf.runs.faults import explained_faults
-from dce_tf.runs.loading import check_trainable, load_data, selection_search
+from dce_tf.runs.estimate import build_estimate
+from dce_tf.runs.failures import explained_faults
+from dce_tf.runs.loading import (
+    check_trainable,
+    load_data,
+    read_splits,
+    selection_search,
+)
+from dce_tf.runs.network import rates_of
 from dce_tf.runs.outcome import conclude, show_report
-from dce_tf.runs.session import Session, build_session, check, check_batches
+from dce_tf.runs.own_data import check_own_data, keep_left_out, known_left_out
+from dce_tf.runs.plugged import check_plugins
+from dce_tf.runs.resolving import resolve
+from dce_tf.runs.session import (
+    Session,
+    build_schedule,
+    build_session,
+    check,
+    check_replicas,
+)
 from dce_tf.runs.snapshot import snapshot_file, take_snapshot
 from dce_tf.runs.summaries import Summaries
-from dce_tf.training.checkpoints import Checkpoints, Progress
-from dce_tf.training.display import Display, EpochLines, ProgressBar
-from dce_tf.training.evaluation import Evaluate
+from dce_tf.runs.warned import build_health
+from dce_tf.training.checkpoints import Checkpoints, RunProgress
+from dce_tf.training.pipelines import PictureReader
 from dce_tf.training.profiling import Profile
 from dce_tf.training.progress import EpochProgress
+from dce_tf.training.recluster import keep_rows
 from dce_tf.training.schedule import Schedule
+from dce_tf.training.stock_callbacks import check_callbacks
 from dce_tf.training.workers import Workers, explained_loss
 
 
@@ -38,37 +62,55 @@ def train(
 
     Args:
         config: The settings.
-        callbacks: Keras callbacks of your own. They are called after the evaluation of
-            an epoch and before its checkpoint; what they add to its logs is stored.
+        callbacks: Keras callbacks, its own or yours. They are called after the
+            evaluation of an epoch and before its checkpoint; the numbers that they add
+            to its logs are stored. What they keep for themselves, such as how long
+            EarlyStopping has waited, begins again when a run is resumed. For
+            BackupAndRestore and SwapEMAWeights see `stock_callbacks.check_callbacks`.
         display: Where to print; standard output by default.
 
     Returns:
         The report, as in `report.json`.
 
     Raises:
+        TypeError: If a callback is none of Keras.
         UsageError: If the settings cannot work.
-        ValueError: If the data cannot be trained on, or another process has the run.
+        ValueError: If the data cannot be trained on, a callback cannot work in a run,
+            or another process has the run.
     """
     display = display or Display()
-    schedule = check(config)
-    devices.configure(config)
+    check_plugins(config)
+    check(config)
+    devices.configure(config.run, config.network.mixed_precision)
     workers = Workers(devices.make_strategy())
-    check_batches(config, workers.strategy.num_replicas_in_sync)
-    if not workers.is_chief:
-        display = Display(quiet=True)
+    replicas = workers.strategy.num_replicas_in_sync
+    check_replicas(config, replicas)
     run = RunDirectory.of(config)
-    with contextlib.ExitStack() as held, explained_loss(workers):
+    if workers.is_chief:
+        named = build_callbacks(config.run.callback, run.path, config.as_dict())
+        callbacks = [*callbacks, *named]
+    else:
+        display = Display(quiet=True)
+    check_callbacks(callbacks, scheduled=rates_of(config, replicas) is not None)
+    # Before anything is written, and before the search for broken images.
+    check_backbone_file(config.network.backbone, config.data.image_size)
+    read = read_splits(config.data)
+    config = resolve(config, read.train)
+    schedule = build_schedule(config.division)
+    with contextlib.ExitStack() as holding, explained_loss(workers):
 
         def open_run() -> dict[str, Any] | None:
-            held.enter_context(run.locked())
+            holding.enter_context(held(run))
             run.prepare(config)
+            check_own_data(run, read, config, display)
             return run.report()
 
         report = workers.from_chief(open_run)
         if report is not None:
-            display.note(f"{run.path} is done already; --overwrite starts anew.")
+            display.note(f"{run.path} is done already; --overwrite starts over.")
         else:
-            report = _train(config, schedule, run, workers, display, callbacks)
+            report = _train(config, schedule, read, run, workers, display, callbacks)
+            tell_report(callbacks, report)
     show_report(report, run, display)
     return report
 
@@ -76,15 +118,23 @@ def train(
 def _train(
     config: Config,
     schedule: Schedule,
+    read: Splits,
     run: RunDirectory,
     workers: Workers,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> dict[str, Any]:
-    splits, reader = load_data(config, run.bad_images_file, display, workers)
+    known = workers.from_chief(lambda: known_left_out(run, read))
+    splits, reader, left_out, rows = load_data(
+        config, run.bad_images_file, display, workers, splits=read, left_out=known
+    )
     check_trainable(splits.train, config)
+    if workers.is_chief:
+        if rows is not None:
+            keep_rows(run.clusters, rows, splits.train.labels)
+        keep_left_out(run, read, left_out)
     replicas = workers.strategy.num_replicas_in_sync
-    with explained_faults(config, splits, replicas):
+    with explained_faults(config.loss, config.data, splits, replicas):
         progress = _fit(
             config, schedule, splits, reader, run, workers, display, callbacks
         )
@@ -102,79 +152,100 @@ def _fit(
     workers: Workers,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback],
-) -> Progress:
+) -> RunProgress:
     session = build_session(config, schedule, splits, reader, run, workers, display)
-    checkpoints = Checkpoints(run.checkpoints, config.keep_checkpoints)
+    checkpoints = Checkpoints(run.checkpoints, config.run.keep_checkpoints)
     evaluate = Evaluate(
         session.evaluator,
-        selection_search(config, splits),
-        config.select_on,
-        config.evaluate_every,
+        selection_search(splits, config),
+        config.evaluation.select_on,
+        config.evaluation.evaluate_every,
     )
-    progress = _restore(checkpoints, session)
+    progress = _restore(checkpoints, session, len(splits.train))
     keeper = Bookkeeping(
         session.trainer,
         run,
         checkpoints,
-        progress or Progress(),
+        progress or RunProgress(),
         features=lambda: session.running.values if session.running else None,
-        every_steps=config.checkpoint_every_steps,
+        every_steps=config.run.checkpoint_every_steps,
     )
-    keeper.settle_best()
+    keeper.publish_best()
     _announce(config, splits, run, display)
     if progress is None:
         _evaluate_untrained(config, session, splits, run, evaluate, keeper)
     else:
-        begun = session.trainer.first_step
-        steps = f" and {begun} steps" if begun else ""
-        display.note(f"Going on after epoch {progress.epoch + 1}{steps}.")
+        display.note(_where_it_goes_on(progress.epoch + 1, session.trainer.first_step))
     with contextlib.ExitStack() as closing:
         bar = closing.enter_context(contextlib.closing(ProgressBar(display)))
         watching: list[keras.callbacks.Callback] = []
         if workers.is_chief:
             run.write_metrics(keeper.progress.history)
-            watching = _watchers(config, session, run, keeper.progress, closing)
-        session.trainer.fit(
-            schedule,
-            [
-                session.recluster,
-                bar,
-                evaluate,
-                *callbacks,
-                keeper,
-                *watching,
-                EpochLines(display),
-            ],
-            first_epoch=keeper.progress.epoch + 1,
-        )
+            watching = [
+                build_health(
+                    run,
+                    keeper.progress,
+                    selection_search(splits, config),
+                    lambda: session.recluster.division,
+                    display,
+                    chooses=config.evaluation.evaluate_every < schedule.num_epochs,
+                ),
+                build_estimate(
+                    config, schedule, splits, keeper.progress.history, display
+                ),
+                *_watchers(config, session, run, keeper.progress, closing),
+            ]
+        each = [session.recluster, bar, evaluate, *callbacks, keeper, *watching]
+        if not keeper.progress.stopped:
+            session.trainer.fit(
+                schedule,
+                [*each, EpochLines(display)],
+                first_epoch=keeper.progress.epoch + 1,
+            )
     return keeper.progress
+
+
+def _where_it_goes_on(epochs: int, steps: int) -> str:
+    """Says how far a run had come, by its whole epochs and the steps after them."""
+    if not epochs and not steps:
+        return "Going on where training begins."
+    after = [f"epoch {epochs}"] if epochs else []
+    after += [f"{steps} steps"] if steps else []
+    return f"Going on after {' and '.join(after)}."
 
 
 def _watchers(
     config: Config,
     session: Session,
     run: RunDirectory,
-    progress: Progress,
+    progress: RunProgress,
     closing: contextlib.ExitStack,
 ) -> list[keras.callbacks.Callback]:
     """Returns what tells TensorBoard how it goes."""
     summaries = closing.enter_context(contextlib.closing(Summaries(run, config)))
     if progress.epoch == -1 and progress.partial is None:
-        summaries.write_epoch(-1, progress.history[-1])
-    profiled = config.profiled_steps
+        summaries.write_settings()
+        summaries.write_epoch(EpochRecord.of_line(progress.history[-1]))
+    profiled = config.run.profiled_steps
     if not profiled:
         return [summaries]
     return [Profile(session.trainer, run.tensorboard, *profiled), summaries]
 
 
-def _restore(checkpoints: Checkpoints, session: Session) -> Progress | None:
+def _restore(
+    checkpoints: Checkpoints, session: Session, num_images: int
+) -> RunProgress | None:
     """Takes up where the last checkpoint was written, if there is one."""
     trainer = session.trainer
     progress = checkpoints.restore(stateful_variables(trainer), trainer.workers)
     if progress is None:
         return None
     if session.running is not None:
-        session.running.values = progress.features
+        # Of other images than those that are left they are no use: a pass makes them.
+        kept = progress.features
+        session.running.values = (
+            kept if kept is not None and len(kept) == num_images else None
+        )
     trainer.step = progress.step
     if progress.partial is not None:
         trainer.progress = EpochProgress(**progress.partial)
@@ -191,18 +262,18 @@ def _evaluate_untrained(
     evaluate: Evaluate,
     keeper: Bookkeeping,
 ) -> None:
+    started = time.perf_counter()
     (before,) = session.evaluator.evaluate(splits.tests[:1], "test, untrained")
     if session.trainer.workers.is_chief:
-        snapshot = take_snapshot(before, backend=config.backend)
+        snapshot = take_snapshot(before, backend=config.run.backend)
         snapshot.save(snapshot_file(run, "before"))
     keeper.progress.before = before.scores
-    scores = (
-        evaluate.scores()
-        if config.select_on == "val"
-        else {"evaluated_on": "test", **before.scores}
-    )
-    seconds = scores.pop("seconds_evaluate", 0.0)
-    keeper.store(-1, {"stage": "untrained", **scores, "seconds": seconds})
+    scores = {**before.scores, "mean_distance": before.mean_distance}
+    if config.evaluation.select_on == "val":
+        scores = evaluate.scores()
+    record = EpochRecord(-1, "untrained", config.evaluation.select_on, dict(scores))
+    record.logs["seconds_evaluate"] = time.perf_counter() - started
+    keeper.store(record)
 
 
 def _announce(
@@ -211,13 +282,13 @@ def _announce(
     display.note(f"Run directory: {run.path}")
     train = splits.train
     parts = [f"train {len(train)} images of {len(train.class_names)} classes"]
-    if splits.val is not None and config.select_on == "val":
+    if splits.val is not None and config.evaluation.select_on == "val":
         parts.append(f"val {len(splits.val)} of {len(splits.val.class_names)}")
     if splits.leave_one_out:
         parts.append(f"test {len(splits.query)} of {len(splits.query.class_names)}")
     else:
         parts.append(f"query {len(splits.query)}, gallery {len(splits.gallery)}")
-    display.note(f"{config.dataset}: {'; '.join(parts)}.")
+    display.note(f"{config.data.dataset}: {'; '.join(parts)}.")
     display.note(f"Device: {devices.describe()}.")
     for warning in splits.warnings:
         display.note(f"Warning: {warning}")

@@ -1,6 +1,6 @@
 """Which rows go into which batch: plain NumPy, no TensorFlow; one sampler a file."""
 
-from dce_tf.registry import Registry, import_siblings
+from dce_tf.base.registry import Registry, import_siblings
 from dce_tf.sampling.request import BatchRequest, Sampler
 
 SAMPLERS: Registry[Sampler] = Registry("sampler")

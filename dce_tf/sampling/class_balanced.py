@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.sampling import SAMPLERS
 from dce_tf.sampling.request import BatchRequest, Rows
 
@@ -138,7 +138,7 @@ def _draw_classes(
         # batch: shuffled, every replica sees every class.
         drawn = rng.permuted(_without_repeats(populations, places, rng), axis=1)
         return drawn, np.ones(places, np.int64)
-    # Each class takes ⌊places / classes⌋, and some, drawn anew each step, one more.
+    # Each class takes ⌊places / classes⌋, and some, drawn again each step, one more.
     order = rng.permuted(np.tile(np.arange(num_classes), (steps, 1)), axis=1)
     more = np.arange(num_classes) < places % num_classes
     return order, places // num_classes + more

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.sampling import SAMPLERS
 from dce_tf.sampling.class_balanced import ClassPool
 from dce_tf.sampling.request import BatchRequest, Rows

@@ -33,38 +33,46 @@ def plan_epoch(
     samples_per_class: int,
     seed: int,
     epoch: int,
-    cluster_batches: str = "max",
+    cluster_batches: str = "share",
     sampler: Sampler | None = None,
     groups: npt.NDArray[np.int32] | None = None,
     super_classes: npt.NDArray[np.int32] | None = None,
+    class_means: npt.NDArray[np.float32] | None = None,
+    num_steps: int | None = None,
 ) -> EpochPlan:
     """Draws an epoch in which the clusters take turns, one batch each.
 
-    Every cluster with images gets the same number of batches: as many as its images
-    fill, at least one, in the largest (or smallest) of them.
+    Every cluster with images gets the same number of batches, at least one. For
+    `"share"` there are as many in all as all images fill, those that are not drawn too,
+    so that an epoch has the same steps with any number of clusters. For `"max"` and
+    `"min"` every cluster gets as many as the largest or the smallest fills.
 
     Args:
         labels: Class of each image, int32 `(num_images,)`.
         assignment: Cluster of each image, int32 `(num_images,)`; −1 is not drawn.
         num_clusters: How many clusters; empty ones take no turn.
-        batch_size: Images a batch, over all replicas.
+        batch_size: Images per batch, over all replicas.
         samples_per_class: Images of one class in a batch, side by side.
         seed: With epoch and cluster, decides the rows.
         epoch: Number of the epoch.
-        cluster_batches: `"max"` or `"min"`.
+        cluster_batches: `"share"`, `"max"` or `"min"`.
         sampler: Draws the batches of a cluster; by default `ClassBalanced`.
         groups: Cluster of each image in the last clustering, for samplers that look
             for alike images; int32 `(num_images,)`.
-        super_classes: Super-class of each image, likewise.
+        super_classes: Super-class of each image, in the same way.
+        class_means: See `BatchRequest`.
+        num_steps: How many batches in all, whatever `cluster_batches` says; the last
+            round of turns may be cut short.
 
     Raises:
-        ValueError: If `cluster_batches` is neither, no image is in a cluster, or as
+        ValueError: If `cluster_batches` is unknown, no image is in a cluster, or as
             the sampler.
     """
     sampler = sampler or SAMPLERS.build("class_balanced")
-    if cluster_batches not in ("max", "min"):
+    if cluster_batches not in ("share", "max", "min"):
         raise ValueError(
-            f'cluster_batches must be "max" or "min"; received {cluster_batches!r}.'
+            'cluster_batches must be "share", "max" or "min"; received '
+            f"{cluster_batches!r}."
         )
     members = [np.flatnonzero(assignment == c) for c in range(num_clusters)]
     turns = [cluster for cluster in range(num_clusters) if len(members[cluster])]
@@ -73,8 +81,13 @@ def plan_epoch(
             f"None of the {len(labels)} images is in one of the {num_clusters} "
             "clusters, so there is nothing to draw. Give every class two images."
         )
+    if num_steps is None and cluster_batches == "share":
+        num_steps = max(1, len(labels) // batch_size)
     sizes = [max(1, len(members[cluster]) // batch_size) for cluster in turns]
     steps = max(sizes) if cluster_batches == "max" else min(sizes)
+    if num_steps is not None:
+        turns = _begun_with(turns, seed, epoch)
+        steps = -(-num_steps // len(turns))
     drawn = [
         sampler(
             BatchRequest(
@@ -86,9 +99,17 @@ def plan_epoch(
                 rng=np.random.default_rng([seed, epoch, cluster]),
                 groups=groups,
                 super_classes=super_classes,
+                class_means=class_means,
             )
         )
         for cluster in turns
     ]
     rows = np.stack(drawn, axis=1).reshape(-1, batch_size)
-    return EpochPlan(rows, np.tile(np.asarray(turns, np.int32), steps))
+    learner = np.tile(np.asarray(turns, np.int32), steps)
+    return EpochPlan(rows[:num_steps], learner[:num_steps])
+
+
+def _begun_with(turns: list[int], seed: int, epoch: int) -> list[int]:
+    """Returns the turns from another cluster on, as the last round may be cut short."""
+    first = int(np.random.default_rng([seed, epoch]).integers(len(turns)))
+    return turns[first:] + turns[:first]

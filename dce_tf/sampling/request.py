@@ -18,12 +18,14 @@ class BatchRequest:
     Attributes:
         labels: Class of each image of the split, int32 `(num_images,)`.
         rows: The images to draw from, as positions in `labels`.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         samples_per_class: Images of one class in a batch, side by side.
         steps: How many batches.
         rng: Source of randomness; the same state draws the same batches.
         groups: Cluster of each image in the last clustering, int32 `(num_images,)`.
         super_classes: Super-class of each image, int32 `(num_images,)`.
+        class_means: Mean of the images of each class, of unit length, float32
+            `(num_classes, dim)`; only for a sampler with `needs_means`.
     """
 
     labels: npt.NDArray[np.int32]
@@ -34,6 +36,7 @@ class BatchRequest:
     rng: np.random.Generator
     groups: npt.NDArray[np.int32] | None = None
     super_classes: npt.NDArray[np.int32] | None = None
+    class_means: npt.NDArray[np.float32] | None = None
 
     @property
     def places(self) -> int:
@@ -51,7 +54,10 @@ class BatchRequest:
 
 
 class Sampler(Protocol):
-    """Draws the batches of one cluster."""
+    """Draws the batches of one cluster.
+
+    One that looks for classes that are alike has an attribute `needs_means`, True.
+    """
 
     def __call__(self, request: BatchRequest) -> Rows:
         """Draws batches.

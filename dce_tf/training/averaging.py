@@ -9,14 +9,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dce_tf.training.evaluation import Embedder, Embeddings
+from dce_tf.evaluation.evaluator import Embedder, Embeddings
 
 
 class WeightAverage:
     """An exponential moving average of variables.
 
     At step t the average keeps min(decay, (1 + t) / (10 + t)) of itself, so that a
-    short run does not average its beginning in.
+    short run does not average its beginning in. Keras' own `use_ema` does: of weights
+    that walk from 0 to 1 in 200 steps its average at 0.999 is at 0.10, this one at
+    0.90.
 
     Args:
         variables: What to average; Keras variables.

@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.files import replacing
+from dce_tf.base.files import replacing
 from dce_tf.training.workers import Workers
 
 
 @dataclasses.dataclass
-class Progress:
+class RunProgress:
     """How far a run has come.
 
     Attributes:
@@ -31,6 +31,7 @@ class Progress:
             `progress.EpochProgress`.
         features: What the next division clusters, if that is gathered by and by,
             float32 `(num_images, feature_dim)`.
+        stopped: A callback ended the training with this epoch.
     """
 
     epoch: int = -1
@@ -39,6 +40,7 @@ class Progress:
     before: dict[str, float] = dataclasses.field(default_factory=dict)
     partial: dict[str, Any] | None = None
     features: npt.NDArray[np.float32] | None = None
+    stopped: bool = False
 
 
 class Checkpoints:
@@ -58,7 +60,7 @@ class Checkpoints:
         """The whole model of the best epoch, for `keras.models.load_model`."""
         return self.folder / "best.keras"
 
-    def save(self, progress: Progress, variables: Sequence[Any]) -> None:
+    def save(self, progress: RunProgress, variables: Sequence[Any]) -> None:
         """Writes a checkpoint, atomically, then removes the oldest.
 
         Args:
@@ -79,11 +81,11 @@ class Checkpoints:
             old.unlink()
 
     def save_best(self, model: keras.Model, epoch: int) -> None:
-        """Writes the whole model of an epoch, atomically, for `settle_best`."""
+        """Writes the whole model of an epoch, atomically, for `publish_best`."""
         with replacing(self.folder / f"best-{epoch:05d}.keras") as temporary:
             model.save(temporary)
 
-    def settle_best(self, epoch: int | None) -> None:
+    def publish_best(self, epoch: int | None) -> None:
         """Makes what `save_best` wrote the best model, once its epoch is kept.
 
         A model of another epoch is removed: its run ended before the checkpoint.
@@ -99,7 +101,7 @@ class Checkpoints:
 
     def restore(
         self, variables: Sequence[Any], workers: Workers | None = None
-    ) -> Progress | None:
+    ) -> RunProgress | None:
         """Assigns the newest checkpoint that can be read.
 
         Args:
@@ -119,7 +121,7 @@ class Checkpoints:
             arrays = workers.from_chief(self._newest, _as_bytes, _of_bytes)
         if not arrays:
             return None
-        progress = Progress(**json.loads(str(arrays.pop("progress"))))
+        progress = RunProgress(**json.loads(str(arrays.pop("progress"))))
         progress.features = arrays.pop("features", None)
         _assign(variables, list(arrays.values()), self.folder)
         return progress
@@ -136,7 +138,7 @@ class Checkpoints:
             raise ValueError(
                 f"None of the checkpoints in {self.folder} can be read: "
                 f"{', '.join(path.name for path in files)}. "
-                "Start anew with --overwrite."
+                "Start over with --overwrite."
             )
         return {}
 
@@ -199,7 +201,7 @@ def _assign(variables: Sequence[Any], arrays: list[Any], path: Path) -> None:
     if shapes != stored:
         raise ValueError(
             f"{path} is of another network: it holds {len(stored)} variables, this one "
-            f"has {len(shapes)}, or their shapes differ. Start anew with --overwrite."
+            f"has {len(shapes)}, or their shapes differ. Start over with --overwrite."
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dce_tf.base.files import array_on_disk, explained, facts_of_file, replacing
+from dce_tf.batch import distances
 from dce_tf.clustering.points import unit_length
-from dce_tf.files import array_on_disk
-from dce_tf.model import EmbeddingModel
-from dce_tf.pipelines import EvaluationPipelines, PictureReader
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.training.pipelines import EvaluationPipelines, PictureReader
 from dce_tf.training.workers import Workers
 
+_FEATURES_VERSION = 1  # Of how images are read and features kept.
 _ROWS = 4096  # Features that become embeddings, or are sent, at once.
 
 
@@ -25,7 +30,7 @@ class Extractor:
     Args:
         model: The network.
         image_size: Side of its input in pixels.
-        batch_size: Images a batch, over all replicas. Each process of a strategy runs
+        batch_size: Images per batch, over all replicas. Each process of a strategy runs
             its share of the images; all get the results.
         strategy: Where to run; by default the strategy in scope.
         num_workers: Threads that read images; 0 takes one a processor.
@@ -43,6 +48,7 @@ class Extractor:
         reader: PictureReader | None = None,
     ) -> None:
         self.model = model
+        self._image_size = image_size
         self._strategy = strategy or tf.distribute.get_strategy()
         self._workers = Workers(self._strategy)
         # Devices of this process; the others have as many.
@@ -50,10 +56,8 @@ class Extractor:
         size = -(-batch_size // self._strategy.num_replicas_in_sync) * self._devices
         self._pipelines = EvaluationPipelines(image_size, size, num_workers, reader)
         self._features = self._compiled(lambda images: model.features(images))
-        self._directions = self._compiled(
-            lambda images: tf.math.l2_normalize(
-                tf.cast(model.features(images), tf.float32), -1
-            )
+        self._unit_features = self._compiled(
+            lambda images: distances.unit_length(model.features(images))
         )
         self._embeddings = self._compiled(lambda images: model(images))
 
@@ -71,7 +75,7 @@ class Extractor:
         width = self.model.backbone.output_shape[-1]
         return self._run(self._features, width, paths, on_batch)
 
-    def directions(
+    def unit_features(
         self,
         paths: Sequence[str],
         on_batch: Callable[[int], None] = lambda _: None,
@@ -89,7 +93,7 @@ class Extractor:
             float32 `(num_images, feature_dim)`.
         """
         width = self.model.backbone.output_shape[-1]
-        return self._run(self._directions, width, paths, on_batch, into)
+        return self._run(self._unit_features, width, paths, on_batch, into)
 
     def embeddings(
         self,
@@ -102,10 +106,31 @@ class Extractor:
         Args:
             paths: The image files.
             on_batch: Told after each batch how many images are done.
-            into: As of `directions`.
+            into: As of `unit_features`.
         """
         width = self.model.embedding.units
         return self._run(self._embeddings, width, paths, on_batch, into)
+
+    def digest(self, paths: Sequence[str]) -> str:
+        """Returns what tells these features from those of other images or networks.
+
+        An image that changed is recognised by its size or time.
+
+        Args:
+            paths: The image files.
+
+        Returns:
+            32 hexadecimal digits.
+        """
+        backbone = self.model.backbone
+        kinds = [type(layer).__name__ for layer in backbone._flatten_layers()]
+        facts = [_FEATURES_VERSION, self._image_size, self.model.pooling, kinds]
+        found = hashlib.sha256(json.dumps(facts).encode())
+        for weight in backbone.weights:
+            found.update(np.ascontiguousarray(weight.numpy()).tobytes())
+        for path in paths:
+            found.update(f"{path} {facts_of_file(Path(path))}\n".encode())
+        return found.hexdigest()[:32]
 
     def _compiled(self, function: Callable[[Any], Any]) -> Any:
         @tf.function(autograph=False)
@@ -184,10 +209,13 @@ class FixedFeatures:
 
     Args:
         extractor: Runs the model.
+        folder: Keeps them for other runs with this backbone on these images; may be
+            removed at any time. None keeps them in memory only.
     """
 
-    def __init__(self, extractor: Extractor) -> None:
+    def __init__(self, extractor: Extractor, folder: Path | None = None) -> None:
         self._extractor = extractor
+        self._folder = folder
         self._known: dict[tuple[str, ...], npt.NDArray[np.float32]] = {}
 
         @tf.function(
@@ -206,13 +234,29 @@ class FixedFeatures:
         """Returns the features of images; see `Extractor.features`."""
         key = tuple(paths)
         if key not in self._known:
-            self._known[key] = self._extractor.features(paths, on_batch)
+            self._known[key] = self._read(paths, on_batch)
         return self._known[key]
 
-    def directions(
+    def _read(
+        self, paths: Sequence[str], on_batch: Callable[[int], None]
+    ) -> npt.NDArray[np.float32]:
+        if self._folder is None:
+            return self._extractor.features(paths, on_batch)
+        file = self._folder / f"{self._extractor.digest(paths)}.npy"
+        if file.is_file():
+            with contextlib.suppress(ValueError, EOFError):  # Cut short: made again.
+                return np.load(file, allow_pickle=False)
+        features = self._extractor.features(paths, on_batch)
+        with explained(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as temporary, temporary.open("wb") as stream:
+                np.save(stream, features)
+        return features
+
+    def unit_features(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
     ) -> npt.NDArray[np.float32]:
-        """Returns the features at unit length; see `Extractor.directions`."""
+        """Returns the features at unit length; see `Extractor.unit_features`."""
         return unit_length(self.features(paths, on_batch))
 
     def embeddings(

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.layers import DivideConquerEmbedding
+from dce_tf.network.layers import DivideConquerEmbedding
 
 
 def inherit_masks(

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from dce_tf.registry import Registry
+from dce_tf.base.registry import Registry
 
 OPTIMIZERS: Registry[keras.optimizers.Optimizer] = Registry(
     "optimizer", context=("groups", "clip_norm")
@@ -26,7 +26,7 @@ class ParameterGroup:
         learning_rate: Step size.
         weight_decay: How strongly they are pulled to 0; see the optimiser.
         num_parts: Into how many equal parts, each one learner's, an axis of every
-            variable is cut. Above 1, a part whose gradient is all 0 stands still: no
+            variable is cut. Above 1, a part whose gradient is all 0 does not change: no
             momentum and no decay moves it, and its moments keep their values.
         axis: That axis.
         rests: Some steps leave the variables out. They count those that do not, as
@@ -47,7 +47,7 @@ class ParameterGroup:
         return ops.any(ops.not_equal(parts, 0), axis=1)
 
     def spread(self, values: Any, variable: Any) -> Any:
-        """Returns a value a part as a tensor that broadcasts over a variable."""
+        """Returns one value per part, as a tensor that broadcasts over a variable."""
         width = variable.shape[self.axis] // self.num_parts
         shape = [1] * len(variable.shape)
         shape[self.axis] = -1

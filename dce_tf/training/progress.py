@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Logs = dict[str, Any]
+from dce_tf.record import EpochRecord
 
 
 @dataclasses.dataclass
@@ -16,16 +16,16 @@ class EpochProgress:
     """How far an epoch has come.
 
     Attributes:
-        logs: What callbacks wrote at its beginning.
+        logs: What callbacks wrote at its beginning, as `EpochRecord.as_line` gives it.
         steps: Steps done.
         loss_sums: Sum of the losses of each learner, float64 `(num_learners,)`.
-        loss_counts: Steps of each learner, likewise.
+        loss_counts: Steps of each learner, in the same order.
         images: Images trained on.
         seconds_data: Spent waiting for images.
         seconds_step: Spent on the steps themselves.
     """
 
-    logs: Logs
+    logs: dict[str, Any]
     steps: int = 0
     loss_sums: list[float] = dataclasses.field(default_factory=list)
     loss_counts: list[float] = dataclasses.field(default_factory=list)
@@ -69,18 +69,22 @@ class EpochProgress:
         self.seconds_data += waited
         self.seconds_step += seconds - waited
 
-    def as_logs(self, learner_losses: bool) -> Logs:
-        """Returns what there is to say of the epoch when it is done."""
-        logs: Logs = {"loss": self.loss}
+    def write(self, record: EpochRecord, learner_losses: bool) -> None:
+        """Writes into the record what there is to say of the steps.
+
+        Args:
+            record: Of the epoch.
+            learner_losses: Whether each step was that of one learner.
+        """
         if learner_losses:
-            logs["learner_losses"] = [
+            record.lists["learner_losses"] = [
                 total / count if count else None
                 for total, count in zip(self.loss_sums, self.loss_counts, strict=True)
             ]
-        return {
-            **logs,
-            "steps": self.steps,
-            "seconds_data": self.seconds_data,
-            "seconds_step": self.seconds_step,
-            "images_per_second": self.images_per_second,
-        }
+        record.logs.update(
+            loss=self.loss,
+            steps=self.steps,
+            seconds_data=self.seconds_data,
+            seconds_step=self.seconds_step,
+            images_per_second=self.images_per_second,
+        )

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
-from dce_tf.registry import Registry
+from dce_tf.base.errors import UsageError
+from dce_tf.base.registry import Registry
 
 Rate = Callable[[Any], Any]
 RATES: Registry[Rate] = Registry("learning-rate schedule", context=("num_epochs",))
@@ -19,7 +19,7 @@ RATES: Registry[Rate] = Registry("learning-rate schedule", context=("num_epochs"
 @RATES.register("constant")
 def constant() -> Rate:
     """Builds a rate that stays."""
-    return lambda progress: tf.ones_like(progress)
+    return lambda epochs_done: tf.ones_like(epochs_done)
 
 
 @RATES.register("cosine")
@@ -31,8 +31,8 @@ def cosine(num_epochs: int, final: float = 0.0) -> Rate:
         final: The factor at its end.
     """
 
-    def rate(progress: Any) -> Any:
-        wave = (1 + tf.cos(math.pi * tf.minimum(progress / num_epochs, 1.0))) / 2
+    def rate(epochs_done: Any) -> Any:
+        wave = (1 + tf.cos(math.pi * tf.minimum(epochs_done / num_epochs, 1.0))) / 2
         return final + (1 - final) * wave
 
     return rate
@@ -48,10 +48,10 @@ def step(epochs: Sequence[float], factor: float = 0.1) -> Rate:
     """
     whens = (epochs,) if isinstance(epochs, int | float) else tuple(epochs)
 
-    def rate(progress: Any) -> Any:
+    def rate(epochs_done: Any) -> Any:
         # The last step of an epoch ends where the next epoch begins.
-        beyond = progress > tf.constant(whens, progress.dtype)
-        return factor ** tf.reduce_sum(tf.cast(beyond, progress.dtype))
+        beyond = epochs_done > tf.constant(whens, epochs_done.dtype)
+        return factor ** tf.reduce_sum(tf.cast(beyond, epochs_done.dtype))
 
     return rate
 
@@ -70,15 +70,15 @@ class RateSchedule:
     warmup_epochs: float = 0.0
     scale: float = 1.0
 
-    def __call__(self, progress: Any) -> Any:
+    def __call__(self, epochs_done: Any) -> Any:
         """Returns the factor.
 
         Args:
-            progress: float64 scalar tensor: epochs done at the end of the step.
+            epochs_done: float64 scalar tensor: epochs done at the end of the step.
         """
-        factor = self.scale * self.rate(progress)
+        factor = self.scale * self.rate(epochs_done)
         if self.warmup_epochs:
-            factor *= tf.minimum(progress / self.warmup_epochs, 1.0)
+            factor *= tf.minimum(epochs_done / self.warmup_epochs, 1.0)
         return factor
 
 

@@ -15,9 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.clustering import Division, divide, split, whole_division
-from dce_tf.errors import first_line
-from dce_tf.files import replacing
+from dce_tf.base.errors import first_line
+from dce_tf.base.files import replacing
+from dce_tf.clustering import (
+    Division,
+    class_means,
+    divide,
+    split,
+    whole_division,
+)
+from dce_tf.record import record_of
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.workers import Workers
 
@@ -41,14 +48,17 @@ class Recluster(keras.callbacks.Callback):
         deliver: Called at the beginning of each epoch with the division in force and
             the epoch; builds pipelines and hands them to the trainer.
         seed: With the epoch, decides where k-means starts.
-        folder: Where each division is stored, one file an epoch; None stores nothing.
+        folder: Where each division is stored, one file per epoch; None stores nothing.
         inherit: Called when every cluster was cut in two, with the old cluster of each
             new one, int64 `(num_clusters,)`: the children take over what the learner
             of their parent has learned.
         workers: The processes that train together: the chief divides for all, and
             stores what it made.
         adapt_centroids: See `clustering.divide`.
-        **options: Of `clustering.divide` and `split`: min_classes, tries, balance,
+        with_means: Give every division the means of the classes, for samplers that
+            look for alike ones. They are computed again every `recluster_every` epochs,
+            with one cluster and while finetuning, too.
+        **options: Of `clustering.divide` and `split`: by, min_classes, tries, balance,
             backend, num_iterations, num_restarts, num_sampled.
     """
 
@@ -64,6 +74,7 @@ class Recluster(keras.callbacks.Callback):
         inherit: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
         workers: Workers | None = None,
         adapt_centroids: bool = False,
+        with_means: bool = False,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -78,6 +89,9 @@ class Recluster(keras.callbacks.Callback):
         self._workers = workers or Workers(tf.distribute.get_strategy())
         self._adapt_centroids = adapt_centroids
         self._options = options
+        self._with_means = with_means
+        self._means: npt.NDArray[np.float32] | None = None
+        self._fresh: npt.NDArray[np.float32] | None = None
         self._begun: int | None = None
         self._seconds_features = 0.0
 
@@ -92,14 +106,49 @@ class Recluster(keras.callbacks.Callback):
         elif due or self.division is None:
             seconds = self._seconds_features
             division = self.division = self._divide(epoch)
-            logs.update(_summary(division))
+            self._tell(division, logs)
             logs["seconds_features"] = self._seconds_features - seconds
             logs["seconds_kmeans"] = division.kmeans_seconds
             elsewhere = logs["seconds_features"] + logs["seconds_kmeans"]
         else:
             division = self.division
+        if self._with_means:
+            seconds = self._seconds_features
+            self._update_means(epoch)
+            elsewhere += self._seconds_features - seconds
+            division = dataclasses.replace(division, class_means=self._means)
+        self._fresh = None
         self._deliver(division, epoch)
         logs["seconds_division"] = time.perf_counter() - started - elsewhere
+
+    def _update_means(self, epoch: int) -> None:
+        due = epoch % self._schedule.recluster_every == 0 and epoch != self._begun
+        if not due and self._means is not None:
+            return
+        # Those that a division of this epoch was made of will do.
+        features = self._features() if self._fresh is None else self._fresh
+
+        def make() -> npt.NDArray[np.float32]:
+            means = class_means(features, self._labels)
+            if self._folder is not None:
+                with replacing(self._folder / f"means-{epoch:04d}.npy") as temporary:
+                    np.save(temporary, means)
+            return means
+
+        self._means = self._workers.from_chief(make, _array_as_bytes, _array_of_bytes)
+
+    def _tell(self, division: Division, logs: dict[str, Any]) -> None:
+        """Says what a new division is like; the first one has none to be like."""
+        record = record_of(self)
+        if record is not None:
+            record.lists["cluster_sizes"] = division.sizes.tolist()
+        numbers = {
+            "lone_images": int(division.num_lone),
+            "matching_cost": division.matching_cost,
+            "kept": division.kept,
+            "division_nmi": division.nmi,
+        }
+        logs.update({key: value for key, value in numbers.items() if value is not None})
 
     def restore(self, next_epoch: int, *, begun: bool = False) -> None:
         """Takes up the last stored division before an epoch, if there is one.
@@ -107,6 +156,9 @@ class Recluster(keras.callbacks.Callback):
         Args:
             next_epoch: The epoch to go on with.
             begun: Whether that has begun, so that it needs no new division.
+
+        Raises:
+            ValueError: If it is of another number of images.
         """
         if self._folder is None:
             return
@@ -120,16 +172,33 @@ class Recluster(keras.callbacks.Callback):
 
         self.division = self._from_chief(newest)
 
+        def newest_means() -> npt.NDArray[np.float32] | None:
+            stored = sorted(folder.glob("means-*.npy"))
+            past = [path for path in stored if epoch_of(path) < next_epoch + begun]
+            return np.load(past[-1], allow_pickle=False) if past else None
+
+        self._means = self._workers.from_chief(
+            newest_means, _array_as_bytes, _array_of_bytes
+        )
+        if self.division and len(self.division.membership) != len(self._labels):
+            raise ValueError(
+                f"{folder}: the last division is of {len(self.division.membership)} "
+                f"training images; expected {len(self._labels)}, as there are now. Put "
+                "back the images that the run began with, or start over with "
+                "--overwrite."
+            )
+
     def _features(self) -> npt.NDArray[np.float32]:
         started = time.perf_counter()
-        features = self._extract()
+        features = self._fresh = self._extract()
         self._seconds_features += time.perf_counter() - started
         return features
 
     def _divide(self, epoch: int) -> Division:
         wanted, last = self._schedule.clusters(epoch), self.division
         seed = self._seed + epoch
-        features = self._features() if wanted > 1 else np.empty((0, 0), np.float32)
+        looks = wanted > 1 and self._options.get("by") != "random"
+        features = self._features() if looks else np.empty((0, 0), np.float32)
         grows = last is not None and last.num_clusters < wanted
 
         def make() -> Division:
@@ -196,6 +265,18 @@ def _of_bytes(data: bytes) -> Any:
     return load_division(io.BytesIO(data)) if data else None
 
 
+def _array_as_bytes(array: npt.NDArray[Any] | None) -> bytes:
+    if array is None:
+        return b""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _array_of_bytes(data: bytes) -> Any:
+    return np.load(io.BytesIO(data), allow_pickle=False) if data else None
+
+
 def save_division(division: Division, path: Path) -> None:
     """Writes a division as NPZ, atomically; how long it took is no part of it."""
     with replacing(path) as temporary:
@@ -218,16 +299,26 @@ def load_division(file: Path | BinaryIO) -> Division:
     return Division(**{**values, **scalars})
 
 
+def keep_rows(
+    folder: Path, rows: npt.NDArray[np.int64], labels: npt.NDArray[np.int32]
+) -> None:
+    """Rewrites stored divisions for the images that are left.
+
+    Args:
+        folder: Where they are stored. Those that are of as many images already stay as
+            they are, so that it can be done again where it was cut short.
+        rows: Which images of each division are left, rising.
+        labels: Their classes, int32 `(num_rows,)`.
+    """
+    for path in sorted(folder.glob("epoch-*.npz")):
+        division = load_division(path)
+        if len(division.membership) != len(rows):
+            save_division(division.of_rows(rows, labels), path)
+            # Of other images, and perhaps of other classes: they are made again.
+            for means in folder.glob("means-*.npy"):
+                means.unlink()
+
+
 def epoch_of(path: Path) -> int:
     """Returns the epoch that began with a stored division."""
     return int(path.stem.partition("-")[2])
-
-
-def _summary(division: Division) -> dict[str, Any]:
-    return {
-        "cluster_sizes": division.sizes.tolist(),
-        "lone_images": int(division.num_lone),
-        "matching_cost": division.matching_cost,
-        "kept": division.kept,
-        "division_nmi": division.nmi,
-    }

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import math
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 
 
 class Stage(enum.StrEnum):
@@ -38,8 +38,8 @@ class Schedule:
         recluster_every: Epochs between two clusterings.
         num_clusters: Clusters of a division.
         hierarchical: Begin with one cluster and double them at each division.
-        freeze_backbone_epochs: For so many epochs after each division only the
-            embedding trains, so that the learners settle first.
+        freeze_backbone_epochs: How many epochs after each division train the embedding
+            alone, so that the learners settle first.
 
     Raises:
         UsageError: If finetuning would come before the full embedding, or a hierarchy

@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
-from dce_tf.augmentation import Augmentation
-from dce_tf.losses import MetricLoss
-from dce_tf.model import EmbeddingModel
+from dce_tf.images.augmentation import Augmentation
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.network.step import Place, Step
 from dce_tf.training.averaging import WeightAverage
 from dce_tf.training.rates import RateSchedule
 
@@ -21,27 +20,32 @@ class StepLoop:
     """Compiles the loop over steps, once for each way to train.
 
     Attributes:
+        model: Built under `strategy`.
+        step: What is done with a batch.
+        variables: The variables to train; its optimiser is built for them.
+        strategy: Where to run; by default the strategy in scope.
+        jit: Compile the step with XLA.
+        rates: The factor on the optimiser's learning rate at each step; None leaves
+            it alone.
+        average: Of the weights; moved at each step.
+        augmentation: Changes the colours of each batch on its device; None where the
+            pipeline does.
         gather_features: Return the features of the images, too.
         calls: The loops compiled so far, by `(whole, frozen)`.
-
-    The others are those of `Trainer`.
     """
 
     model: EmbeddingModel
-    loss: MetricLoss
-    optimizer: keras.optimizers.Optimizer
+    step: Step
     variables: Sequence[Any]
-    strategy: tf.distribute.Strategy
-    global_mining: bool
-    jit: bool
-    seed: int
-    rates: RateSchedule | None
-    mask_penalty: float
-    isolated: bool
-    average: WeightAverage | None
-    augmentation: Augmentation | None
-    on_features: bool
-    gather_features: bool
+    _: dataclasses.KW_ONLY
+    strategy: tf.distribute.Strategy = dataclasses.field(
+        default_factory=tf.distribute.get_strategy
+    )
+    jit: bool = False
+    rates: RateSchedule | None = None
+    average: WeightAverage | None = None
+    augmentation: Augmentation | None = None
+    gather_features: bool = False
     calls: dict[tuple[bool, bool], Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,7 +81,8 @@ class StepLoop:
             # Where TensorFlow has one thread, it would else tell the time afterwards.
             with tf.control_dependencies([begun]):
                 images = tf.identity(images)
-            return self._train_step(images, labels, learner, state, variables)
+            place = Place(learner, *state)
+            return self._train_step(images, labels, place, variables)
 
         replica_step = tf.function(step, jit_compile=True) if self.jit else step
         gather = self.gather_features
@@ -105,7 +110,9 @@ class StepLoop:
                         place["steps"], tf.float64
                     )
                     factor = self.rates(tf.cast(place["epoch"], tf.float64) + part)
-                    self.optimizer.learning_rate.assign(tf.cast(factor, tf.float32))
+                    self.step.optimizer.learning_rate.assign(
+                        tf.cast(factor, tf.float32)
+                    )
                 state = (place["first_step"] + offset, place["num_active"])
                 each, features = self.strategy.run(
                     replica_step, (images, labels, learner, state, begun)
@@ -132,58 +139,28 @@ class StepLoop:
     # It has no Python branch on a tensor, and is traced in three quarters of the time.
     @tf.autograph.experimental.do_not_convert
     def _train_step(
-        self,
-        images: Any,
-        labels: Any,
-        learner: Any,
-        state: tuple[Any, Any],
-        variables: Sequence[Any],
+        self, images: Any, labels: Any, place: Place, variables: Sequence[Any]
     ) -> tuple[Any, Any]:
-        number, num_active = state
+        number = place.number
         if self.augmentation is not None:
             replica = tf.distribute.get_replica_context()
-            place = tf.cast(replica.replica_id_in_sync_group, number.dtype)
-            own = number * replica.num_replicas_in_sync + place
+            at = tf.cast(replica.replica_id_in_sync_group, number.dtype)
+            own = number * replica.num_replicas_in_sync + at
             images = self.augmentation.change_colours(
-                images, tf.stack([self.seed, own])
+                images, tf.stack([self.step.seed, own])
             )
-        # What is not watched is not part of the backward pass, nor what lies before it.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in variables])
-            features = images
-            if not self.on_features:
-                features = self.model.features(images, training=True)
-            embedding = self.model.embed(features, learner, training=True)
-            seed = tf.stack([self.seed, number])
-            if self.global_mining:
-                replica = tf.distribute.get_replica_context()
-                embedding = replica.all_gather(embedding, axis=0)
-                # What comes from a pipeline may lie on no device yet.
-                labels = replica.all_gather(tf.identity(labels), axis=0)
-            loss = self.loss(embedding, labels, learner=learner, seed=seed)
-            if self.mask_penalty and learner is not None:
-                own = learner if self.isolated else None
-                penalty = self.model.embedding.mask_penalty(num_active, own)
-                loss += self.mask_penalty * penalty
-            # Gradients are summed over the replicas.
-            share = self.optimizer.scale_loss(loss / self.strategy.num_replicas_in_sync)
-        gradients = tape.gradient(share, variables)
-        # Masks have none while the whole embedding trains.
-        there = [
-            (tf.convert_to_tensor(gradient), variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
-        ]
-        self.optimizer.apply(*zip(*there, strict=True))
+        loss, features = self.step(self.model, images, labels, place, variables)
         if self.average is not None:
             self.average.update(number)
         # The loss is there when the step is done, so that waiting begins no earlier.
-        with tf.control_dependencies([tf.convert_to_tensor(self.optimizer.iterations)]):
-            return tf.identity(loss), tf.cast(features, tf.float32)
+        with tf.control_dependencies(
+            [tf.convert_to_tensor(self.step.optimizer.iterations)]
+        ):
+            return tf.identity(loss), features
 
 
 def _clock() -> Callable[[], Any]:
-    """Returns what tells the time in the graph; it stands still in deterministic runs.
+    """Returns what tells the time in the graph, which stays at 0 in deterministic runs.
 
     TensorFlow refuses to tell it there, so that waiting counts as part of the steps.
     """

@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.augmentation import Augmentation
-from dce_tf.losses import MetricLoss
-from dce_tf.model import EmbeddingModel
-from dce_tf.training.averaging import WeightAverage
+from dce_tf.record import EpochRecord
+from dce_tf.training.callback_calls import CallbackCalls
 from dce_tf.training.interruption import deferred
-from dce_tf.training.progress import EpochProgress, Logs
-from dce_tf.training.rates import RateSchedule
+from dce_tf.training.progress import EpochProgress
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.step_loop import StepLoop
+from dce_tf.training.stock_callbacks import check_callbacks
 from dce_tf.training.workers import Workers
 
 CALL_SECONDS = 0.5  # How long the loop may stay inside TensorFlow between two reports.
@@ -30,87 +28,51 @@ class Trainer:
 
     It knows neither data sets nor clustering: a callback hands it the data of each
     epoch with `set_data`. Whatever a callback writes into the logs of an epoch, later
-    callbacks see. Ctrl-C and SIGTERM wait for the step in progress: the callbacks hear
-    of it as `stopping` in the logs of the batch, then KeyboardInterrupt is raised.
+    callbacks see; see `CallbackCalls`. Several steps run in one call of TensorFlow, for
+    about half a second: `on_train_batch_begin` names the first of them and
+    `on_train_batch_end` the last; `pause_every=1` tells of each. Ctrl-C and SIGTERM
+    wait for the step in progress: the callbacks hear of a batch while `stopping` is
+    set, then KeyboardInterrupt is raised.
 
     Args:
-        model: Built under `strategy`.
-        loss: Compares the embeddings of a batch.
-        optimizer: Built for the variables to train.
-        variables: The variables to train.
-        strategy: Where to run; by default the strategy in scope.
-        global_mining: Compare the images of all replicas with each other, so that the
-            result does not depend on their number; otherwise each its own part.
-        jit: Compile the step with XLA.
-        seed: Decides what miners draw.
-        rates: The factor on the optimiser's learning rate at each step; None leaves
-            it alone.
-        mask_penalty: Weight of `DivideConquerEmbedding.mask_penalty` while learners
-            train by themselves.
-        isolated: Let that penalty reach only the mask of the learner that trains.
-        average: Of the weights; moved at each step.
-        augmentation: Changes the colours of each batch on its device; None where the
-            pipeline does.
-        on_features: The data are features, of a backbone that does not train, instead
-            of images.
+        loop: The compiled steps.
         keep_features: Called after some steps with the rows they were of, int64
-            `(num_images,)`, and their features, float32 `(num_images, feature_dim)`.
-        pause_every: Report to the callbacks after every so many steps at the latest,
+            `(num_images,)`, and their features, float32 `(num_images, feature_dim)`;
+            for a loop that gathers them.
+        pause_every: After how many steps at the latest to report to the callbacks,
             counted from the beginning of the epoch.
         pause_at: And at these steps of the whole run.
 
     Attributes:
         step: Steps done in the whole run.
         progress: How far the epoch has come that is under way, or is gone on with.
+        stopping: Somebody asked the process to end; it does after this report.
         loop: The compiled steps.
     """
 
     def __init__(
         self,
-        model: EmbeddingModel,
-        loss: MetricLoss,
-        optimizer: keras.optimizers.Optimizer,
-        variables: Sequence[Any],
+        loop: StepLoop,
         *,
-        strategy: tf.distribute.Strategy | None = None,
-        global_mining: bool = True,
-        jit: bool = False,
-        seed: int = 0,
-        rates: RateSchedule | None = None,
-        mask_penalty: float = 0.0,
-        isolated: bool = False,
-        average: WeightAverage | None = None,
-        augmentation: Augmentation | None = None,
-        on_features: bool = False,
         keep_features: Callable[[Any, Any], None] | None = None,
         pause_every: int | None = None,
         pause_at: Sequence[int] = (),
     ) -> None:
-        self.model = model
-        self.loss = loss
-        self.optimizer = optimizer
-        self.average = average
-        self.strategy = strategy or tf.distribute.get_strategy()
+        if keep_features is not None and not loop.gather_features:
+            raise ValueError(
+                "keep_features wants the features of each step, and this loop does not "
+                "gather them. Pass gather_features=True to StepLoop."
+            )
+        self.loop = loop
+        self.model = loop.model
+        self.loss = loop.step.loss
+        self.optimizer = loop.step.optimizer
+        self.average = loop.average
+        self.strategy = loop.strategy
         self.workers = Workers(self.strategy)
         self.step = 0
         self.progress: EpochProgress | None = None
-        self.loop = StepLoop(
-            model,
-            loss,
-            optimizer,
-            list(variables),
-            self.strategy,
-            global_mining=global_mining and self.strategy.num_replicas_in_sync > 1,
-            jit=jit,
-            seed=seed,
-            rates=rates,
-            mask_penalty=mask_penalty,
-            isolated=isolated,
-            average=average,
-            augmentation=augmentation,
-            on_features=on_features,
-            gather_features=keep_features is not None,
-        )
+        self.stopping = False
         self._keep_features = keep_features
         self._pause_every = pause_every
         self._pause_at = sorted(pause_at)
@@ -170,41 +132,37 @@ class Trainer:
                 beginning of each epoch.
             first_epoch: Where to go on; after the steps that `progress` says are done.
         """
-        self.model.stop_training = False
-        for callback in callbacks:
-            callback.set_model(self.model)
-            callback.set_params({"epochs": schedule.num_epochs})
-            callback.on_train_begin()
+        check_callbacks(
+            callbacks, scheduled=self.loop.rates is not None, optimizer=self.optimizer
+        )
+        calls = CallbackCalls(callbacks, self.model, schedule.num_epochs)
+        record = None
+        calls.train_begin()
         for epoch in range(first_epoch, schedule.num_epochs):
-            logs: Logs = {"epoch": epoch, "stage": schedule.stage(epoch).value}
+            record = EpochRecord(epoch, schedule.stage(epoch).value)
             if self.progress is not None:
-                logs = {**logs, **self.progress.logs}
-            for callback in callbacks:
-                callback.on_epoch_begin(epoch, logs)
-            self._train_epoch(schedule, callbacks, logs)
-            for callback in callbacks:
-                callback.on_epoch_end(epoch, logs)
-            if self.model.stop_training:
+                record.take(self.progress.logs)
+            calls.epoch_begin(record, lambda: self._num_steps)
+            self._train_epoch(schedule, calls, record)
+            calls.epoch_end(record)
+            if self._stops():
                 break
-        for callback in callbacks:
-            callback.on_train_end()
+        calls.train_end(record)
 
     def _train_epoch(
-        self,
-        schedule: Schedule,
-        callbacks: Sequence[keras.callbacks.Callback],
-        logs: Logs,
+        self, schedule: Schedule, calls: CallbackCalls, record: EpochRecord
     ) -> None:
-        epoch, first = logs["epoch"], self.first_step
+        epoch, first = record.epoch, self.first_step
         whole = schedule.stage(epoch).whole_embedding
         run_steps = self.loop.call(whole, schedule.backbone_frozen(epoch))
         if self.progress is None:
             zeros = [0.0] * self.num_learners
-            self.progress = EpochProgress(dict(logs), 0, zeros, zeros)
+            self.progress = EpochProgress(record.as_line(), 0, zeros, zeros)
         progress, count = self.progress, 1
         with deferred() as stopping:
             while progress.steps < self._num_steps:
                 count = self._until_pause(progress.steps, count)
+                calls.batch_begin(progress.steps)
                 started = time.perf_counter()
                 rows = None
                 if self._rows is not None:
@@ -227,34 +185,36 @@ class Trainer:
                 count, asked = self.workers.agree(
                     max(1, int(CALL_SECONDS * rate)), stopping()
                 )
-                self._report(progress, callbacks, asked)
+                self._report(progress, calls, asked)
+                if self._stops():
+                    break
             # Somebody may have asked during the last report.
             _, asked = self.workers.agree(0, stopping())
             if asked:
-                self._report(progress, callbacks, asked)
-        logs.update(progress.as_logs(not whole and self.num_learners > 1))
+                self._report(progress, calls, asked)
+        progress.write(record, learner_losses=not whole and self.num_learners > 1)
         self.progress = None
 
     def _report(
-        self,
-        progress: EpochProgress,
-        callbacks: Sequence[keras.callbacks.Callback],
-        stopping: bool,
+        self, progress: EpochProgress, calls: CallbackCalls, stopping: bool
     ) -> None:
         """Tells the callbacks how far the epoch is, and stops if it is to."""
-        seen = {
-            "loss": progress.loss,
-            "images_per_second": progress.images_per_second,
-            "steps": self._num_steps,
-            "stopping": stopping,
-        }
-        for callback in callbacks:
-            callback.on_train_batch_end(progress.steps - 1, seen)
+        self.stopping = stopping
+        calls.batch_end(
+            progress.steps - 1,
+            {"loss": progress.loss, "images_per_second": progress.images_per_second},
+        )
         if stopping:
             raise KeyboardInterrupt
 
+    def _stops(self) -> bool:
+        """Returns whether a callback of any process has set `stop_training`."""
+        _, stops = self.workers.agree(0, bool(self.model.stop_training))
+        self.model.stop_training = stops
+        return stops
+
     def _until_pause(self, done: int, count: int) -> int:
-        """Returns how many of so many steps to take before the next report is due."""
+        """Returns how many of `count` steps to take before the next report is due."""
         count = min(count, self._num_steps - done)
         if self._pause_every:
             count = min(count, self._pause_every - done % self._pause_every)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.errors import UsageError, first_line
-from dce_tf.pipelines import WHOLE, Share
+from dce_tf.base.errors import UsageError, first_line
+from dce_tf.training.pipelines import WHOLE, Share
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """What a model can be exported as: one format a file."""
 
+from dce_tf.base.registry import Registry, import_siblings
 from dce_tf.export.formats.base import ExportFormat
-from dce_tf.registry import Registry, import_siblings
 
 EXPORT_FORMATS: Registry[ExportFormat] = Registry(
     "export format", context=("top_k_index", "top_k", "real_images")

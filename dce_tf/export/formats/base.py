@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
+from dce_tf.base.program import tell_to_install
 from dce_tf.export.agreement import Vectors, draw_images
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
 
 
 class ExportFormat(ABC):
@@ -20,19 +22,24 @@ class ExportFormat(ABC):
         precisions: What it can store weights as; the first is the default.
         assets: Sub-folder of a version for what describes it.
         has_search: Whether it can hold a gallery to search in.
+        explains: Whether it has what heat-maps of matches are made of.
+        runtime: Settings of the runtime that the model card asks for: those with which
+            it computes as the model does.
     """
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("float32", "float16")
     assets: ClassVar[str] = ""
     has_search: ClassVar[bool] = False
+    explains: ClassVar[bool] = False
+    runtime: ClassVar[Mapping[str, str]] = {}
 
-    def as_computed(self, embedder: Embedder) -> Embedder:
+    def as_computed(self, embedder: ServableEmbedder) -> ServableEmbedder:
         """Returns the embedder in the precision this format's runtimes compute in."""
         return embedder.in_float32()
 
     @abstractmethod
-    def write(self, embedder: Embedder, folder: Path) -> None:
+    def write(self, embedder: ServableEmbedder, folder: Path) -> None:
         """Writes into an empty folder.
 
         Raises:
@@ -55,7 +62,7 @@ class ExportFormat(ABC):
         """Returns images to compare the model and what was written on."""
         return draw_images(image_size)
 
-    def lowest_agreement(self, embedder: Embedder) -> dict[str, float]:
+    def lowest_agreement(self, embedder: ServableEmbedder) -> dict[str, float]:
         """Returns what `require_agreement` asks for."""
         if embedder.computes_in_half:
             # What a compiler makes one op of is rounded less often.
@@ -77,6 +84,6 @@ def load_library(name: str, *packages: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise UsageError(
-            f"This --format needs {name}: pip install {' '.join(packages)}, or for all "
-            "formats, in the checkout: pip install '.[formats]'."
+            f"This --format needs {name}: `pip install {' '.join(packages)}`, or for "
+            f"all formats {tell_to_install('formats')}."
         ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from dce_tf.export.agreement import Vectors
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
 from dce_tf.export.formats import EXPORT_FORMATS
 from dce_tf.export.formats.base import ExportFormat
 
@@ -16,16 +16,16 @@ FILE = "model.keras"
 
 @EXPORT_FORMATS.register("keras")
 class Keras(ExportFormat):
-    """One file `model.keras`; `import dce_tf.model` before it is loaded."""
+    """One file `model.keras`; `import dce_tf` before it is loaded."""
 
     name = "keras"
     precisions = ("float32",)
 
-    def as_computed(self, embedder: Embedder) -> Embedder:
+    def as_computed(self, embedder: ServableEmbedder) -> ServableEmbedder:
         """Returns it as it was trained."""
         return embedder
 
-    def write(self, embedder: Embedder, folder: Path) -> None:
+    def write(self, embedder: ServableEmbedder, folder: Path) -> None:
         """Writes the model as it is."""
         embedder.model.save(folder / FILE)
 

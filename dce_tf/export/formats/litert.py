@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from dce_tf.export.agreement import Vectors
-from dce_tf.export.embedder import SERVE_TENSOR, Embedder
+from dce_tf.export.embedder import SERVE_TENSOR, ServableEmbedder
 from dce_tf.export.formats import EXPORT_FORMATS
 from dce_tf.export.formats.base import ExportFormat, load_library
 
@@ -28,7 +28,7 @@ class LiteRT(ExportFormat):
             "ai_edge_litert.interpreter", "ai-edge-litert"
         ).Interpreter
 
-    def write(self, embedder: Embedder, folder: Path) -> None:
+    def write(self, embedder: ServableEmbedder, folder: Path) -> None:
         """Converts the signature that takes decoded images."""
         with tempfile.TemporaryDirectory() as temporary:
             embedder.save_tensor_signature(Path(temporary))

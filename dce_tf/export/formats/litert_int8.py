@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.export.agreement import Vectors
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
 from dce_tf.export.formats import EXPORT_FORMATS
 from dce_tf.export.formats.litert import LiteRT
 
@@ -28,7 +28,7 @@ class LiteRTInt8(LiteRT):
     it before dot products are compared.
 
     Args:
-        real_images: From a number to so many images like those the model will see,
+        real_images: From a number to that many images like those the model will see,
             float32 `(images, image_size, image_size, 3)`, 0 to 255; the first ones of a
             larger number are those of a smaller.
     """
@@ -62,7 +62,7 @@ class LiteRTInt8(LiteRT):
         del image_size
         return self._sample
 
-    def lowest_agreement(self, embedder: Embedder) -> dict[str, float]:
+    def lowest_agreement(self, embedder: ServableEmbedder) -> dict[str, float]:
         """Returns a bound on the mean: single images lose more."""
         del embedder
         return {"mean_cosine": LOWEST_MEAN}

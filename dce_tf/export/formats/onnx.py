@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dce_tf.export.agreement import Vectors
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
 from dce_tf.export.formats import EXPORT_FORMATS
 from dce_tf.export.formats.base import ExportFormat, load_library
 
@@ -31,7 +31,7 @@ class Onnx(ExportFormat):
         self._onnx = load_library("onnx", "onnx")
         self._opset = opset
 
-    def write(self, embedder: Embedder, folder: Path) -> None:
+    def write(self, embedder: ServableEmbedder, folder: Path) -> None:
         """Converts the signature that takes decoded images."""
         function = embedder.tensor_signature(empty=False)
         proto, _ = self._converter.convert.from_function(

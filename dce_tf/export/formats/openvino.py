@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from dce_tf.export.agreement import Vectors
-from dce_tf.export.embedder import Embedder
+from dce_tf.export.embedder import ServableEmbedder
 from dce_tf.export.formats import EXPORT_FORMATS
 from dce_tf.export.formats.base import ExportFormat, load_library
 
@@ -17,14 +19,19 @@ FILE = "model.xml"
 
 @EXPORT_FORMATS.register("openvino")
 class OpenVino(ExportFormat):
-    """Files `model.xml` and `model.bin`, from `images` to `embedding`."""
+    """Files `model.xml` and `model.bin`, from `images` to `embedding`.
+
+    No file can say in which precision it is to be computed: where the processor can,
+    OpenVINO takes bfloat16 unless `compile_model` is given `runtime`.
+    """
 
     name = "openvino"
+    runtime: ClassVar[Mapping[str, str]] = {"INFERENCE_PRECISION_HINT": "f32"}
 
     def __init__(self) -> None:
         self._library = load_library("openvino", "openvino")
 
-    def write(self, embedder: Embedder, folder: Path) -> None:
+    def write(self, embedder: ServableEmbedder, folder: Path) -> None:
         """Converts the signature that takes decoded images."""
         with tempfile.TemporaryDirectory() as temporary:
             embedder.save_tensor_signature(Path(temporary))
@@ -35,8 +42,7 @@ class OpenVino(ExportFormat):
 
     def embed(self, folder: Path, images: Vectors) -> Vectors:
         """Embeds on the CPU, in float32."""
-        # Where a processor can, the default is to compute in bfloat16.
         compiled = self._library.Core().compile_model(
-            folder / FILE, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+            folder / FILE, "CPU", dict(self.runtime)
         )
         return np.asarray(compiled({"images": images})["embedding"])

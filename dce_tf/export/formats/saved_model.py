@@ -7,7 +7,13 @@ from pathlib import Path
 import tensorflow as tf
 
 from dce_tf.export.agreement import Vectors
-from dce_tf.export.embedder import SERVE_BYTES, SERVE_TENSOR, Embedder, save
+from dce_tf.export.embedder import (
+    EXPLAIN,
+    SERVE_BYTES,
+    SERVE_TENSOR,
+    ServableEmbedder,
+    save,
+)
 from dce_tf.export.fingerprint import ASSETS
 from dce_tf.export.formats import EXPORT_FORMATS
 from dce_tf.export.formats.base import ExportFormat
@@ -19,7 +25,7 @@ from dce_tf.export.warmup import write_warmup
 
 @EXPORT_FORMATS.register("saved_model")
 class SavedModel(ExportFormat):
-    """For TensorFlow Serving: reads image files itself, and can search.
+    """For TensorFlow Serving: reads image files itself, can search, explains matches.
 
     Args:
         top_k_index: Embeddings or an index, for a signature that searches.
@@ -29,22 +35,25 @@ class SavedModel(ExportFormat):
     name = "saved_model"
     assets = ASSETS
     has_search = True
+    explains = True
 
     def __init__(self, top_k_index: Path | None = None, top_k: int = 10) -> None:
         self._top_k_index = top_k_index
         self._top_k = top_k
 
-    def as_computed(self, embedder: Embedder) -> Embedder:
+    def as_computed(self, embedder: ServableEmbedder) -> ServableEmbedder:
         """Returns it as it was trained."""
         return embedder
 
-    def write(self, embedder: Embedder, folder: Path) -> None:
+    def write(self, embedder: ServableEmbedder, folder: Path) -> None:
         """Writes it, with requests for TensorFlow Serving to warm up with."""
         served = embedder.module()
         signatures = {
             SERVE_BYTES: embedder.bytes_signature(),
             SERVE_TENSOR: embedder.tensor_signature(),
         }
+        if embedder.why_not_explained is None:
+            signatures[EXPLAIN] = embedder.explain_signature()
         searches = []
         if self._top_k_index is not None:
             searches = [SERVE_TOP_K]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from dce_tf.errors import UsageError
-from dce_tf.index.checks import check_records, unit_vectors
+from dce_tf.base.errors import UsageError
+from dce_tf.index.calibration import Calibration
+from dce_tf.index.checks import check_records
 from dce_tf.index.collection import Record
-from dce_tf.index.maps import MapPlan, Reservoir, as_points
+from dce_tf.index.maps import MapPlan, Reservoir, draw_map
 from dce_tf.index.milvus.client import (
     AT_ONCE,
     beside,
@@ -22,8 +20,9 @@ from dce_tf.index.milvus.client import (
     write_about,
     write_map,
 )
+from dce_tf.index.milvus.conditions import Address, index_of
 from dce_tf.index.milvus.records import as_row
-from dce_tf.index.milvus.terms import Address, index_of
+from dce_tf.index.shared import new_about
 
 
 def build_milvus(
@@ -37,6 +36,7 @@ def build_milvus(
     model: str = "",
     image_root: str | None = None,
     map_plan: MapPlan | None = None,
+    calibration: Calibration | None = None,
     overwrite: bool = False,
 ) -> int:
     """Makes a collection in Milvus.
@@ -54,6 +54,7 @@ def build_milvus(
         model: Where the model lies.
         image_root: Folder that the paths of records are relative to.
         map_plan: How to make a map, if one is wanted.
+        calibration: What scores mean, if that is known.
         overwrite: Take the place of a collection that is there.
 
     Returns:
@@ -82,17 +83,16 @@ def build_milvus(
             sample.add(records)
             fields |= {name for record in records for name in record.metadata}
             stored += len(records)
-        about = {
-            "fingerprint": fingerprint,
-            "embedding_dim": embedding_dim,
-            "kind": kind,
-            "lists": parameters.get("nlist", 0),
-            "model": model,
-            "image_root": image_root,
-            "map": vars(map_plan) if map_plan else None,
-            "fields": sorted(fields),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
+        about = new_about(
+            fingerprint=fingerprint,
+            embedding_dim=embedding_dim,
+            kind=kind,
+            model=model,
+            image_root=image_root,
+            map_plan=map_plan,
+            calibration=calibration,
+        )
+        about |= {"lists": parameters.get("nlist", 0), "fields": sorted(fields)}
         with explained(address):
             client.flush(address.name)
             _check_count(client, address, stored)
@@ -130,12 +130,3 @@ def _make_room(client: Any, address: Address, overwrite: bool) -> None:
         )
     for name in present:
         client.drop_collection(name)
-
-
-def draw_map(plan: MapPlan, records: Sequence[Record]) -> dict[str, Any]:
-    """Returns a map of records as JSON values."""
-    names = [(record.id, record.label) for record in records]
-    if not records:
-        return as_points(plan, np.empty((0, 1), np.float32), names)
-    vectors = np.stack([record.vector for record in records])
-    return as_points(plan, unit_vectors(vectors, vectors.shape[1]), names)

@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dce_tf.errors import UsageError, first_line
+from dce_tf.base.errors import UsageError, first_line
+from dce_tf.base.program import PROGRAM
 from dce_tf.index.checks import MOST_ID_BYTES
-from dce_tf.index.milvus.terms import Address
+from dce_tf.index.milvus.conditions import Address
+from dce_tf.index.milvus.lite_file import hold
 
 try:
     from pymilvus import DataType, MilvusClient, MilvusException
@@ -42,8 +44,15 @@ def explained(address: Address) -> Iterator[None]:
 
 
 def connect(address: Address) -> Any:
-    """Returns a client of the server, or of Milvus Lite on the file."""
+    """Returns a client of the server, or of Milvus Lite on the file.
+
+    Raises:
+        OSError: If it cannot be reached.
+        ValueError: If another process has the file.
+    """
     is_file = "://" not in address.uri
+    if is_file:
+        hold(address.uri)
     try:
         return MilvusClient(
             address.uri,
@@ -52,9 +61,9 @@ def connect(address: Address) -> Any:
             grpc_options=_NO_PINGS if is_file else {},
         )
     except MilvusException as error:
-        hint = "another process may have the file open" if is_file else "is it running"
+        hint = "; is it running?" if not is_file else "."
         raise OSError(
-            f"{address} cannot be reached: {first_line(error)}; {hint}?"
+            f"{address} cannot be reached: {first_line(error)}{hint}"
         ) from error
 
 
@@ -125,7 +134,7 @@ def read_about(client: Any, address: Address) -> dict[str, Any]:
     if not found:
         raise ValueError(
             f"{address}: there is no such collection of dce_tf, or it is not complete. "
-            "Make it with `python main.py index EMBEDDINGS --milvus=URI --name=NAME "
+            f"Make it with `{PROGRAM} index EMBEDDINGS --milvus=URI --name=NAME "
             "--overwrite`."
         )
     about: dict[str, Any] = json.loads(found[0]["value"])

@@ -6,14 +6,14 @@ import base64
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dce_tf.index.checks import check_id, check_k, check_records, unit_vectors
 from dce_tf.index.collection import Hit, Id, Record, Vectors
 from dce_tf.index.filters import parse_filter
-from dce_tf.index.maps import MapPlan, Reservoir
-from dce_tf.index.milvus.building import draw_map
+from dce_tf.index.maps import Reservoir, draw_map
 from dce_tf.index.milvus.client import (
     ABOUT,
     AT_ONCE,
@@ -24,21 +24,22 @@ from dce_tf.index.milvus.client import (
     write_about,
     write_map,
 )
-from dce_tf.index.milvus.records import as_hit, as_record, as_row
-from dce_tf.index.milvus.terms import (
+from dce_tf.index.milvus.conditions import (
     Address,
     as_expression,
     decode_id,
     encode_id,
     search_parameters,
 )
-from dce_tf.index.pictures import make_thumbnail
+from dce_tf.index.milvus.records import as_hit, as_record, as_row
+from dce_tf.index.pictures import SIDE
+from dce_tf.index.shared import SharedCollection
 
 MOST_HITS = 16_384  # That Milvus returns of one search.
 MOST_LOOKED_AT = 100_000  # Records, for the labels there are.
 
 
-class MilvusCollection:
+class MilvusCollection(SharedCollection):
     """Records of a Milvus collection; what is known of it lies in one beside it.
 
     Milvus decides what is durable, and keeps its index up to date by itself. A change
@@ -56,33 +57,17 @@ class MilvusCollection:
 
     def __init__(self, address: Address, *, read_only: bool = False) -> None:
         self._address = address
-        self._read_only = read_only
         self._changing = threading.Lock()
         self._client = connect(address)
         try:
             with explained(address):
-                self._about = read_about(self._client, address)
+                about = read_about(self._client, address)
                 self._client.load_collection(address.name)
                 self._client.load_collection(beside(address))
         except BaseException:
             self._client.close()
             raise
-
-    @property
-    def name(self) -> str:
-        """What clients call it."""
-        return self._address.name
-
-    @property
-    def fingerprint(self) -> str:
-        """Which model made the embeddings."""
-        found: str = self._about["fingerprint"]
-        return found
-
-    @property
-    def embedding_dim(self) -> int:
-        """Width of the embeddings."""
-        return int(self._about["embedding_dim"])
+        super().__init__(address, about, read_only=read_only)
 
     def __len__(self) -> int:
         (found,) = self._query("", ["count(*)"])
@@ -166,27 +151,24 @@ class MilvusCollection:
                     self._client.delete(self.name, filter=f"id in {json.dumps(chosen)}")
         return len(present)
 
-    def _check_writable(self) -> None:
-        if self._read_only:
-            raise ValueError(
-                f"{self._address} was opened for reading only; open it for writing."
-            )
-
     def rebuild(self) -> None:
-        """Makes the map anew, and asks Milvus to seal and index what came since."""
+        """Makes the map again, and asks Milvus to seal and index what came since."""
         self._check_writable()
         with self._changing:
             with explained(self._address):
                 self._client.flush(self.name)
-            plan = self._about["map"] and MapPlan(**self._about["map"])
-            if not plan:
+            plan = self._map_plan()
+            if plan is None:
                 return
-            sample: Reservoir[str] = Reservoir(plan.points)
-            for batch in self._every("", ["id"]):
-                sample.add([each["id"] for each in batch])
-            found = self.get([decode_id(each) for each in sample.kept])
-            drawn = draw_map(plan, [each for each in found if each])
+            drawn = draw_map(plan, self._sampled(plan.points))
             write_map(self._client, self._address, drawn)
+
+    def _sampled(self, count: int) -> list[Record]:
+        sample: Reservoir[str] = Reservoir(count)
+        for batch in self._every("", ["id"]):
+            sample.add([each["id"] for each in batch])
+        found = self.get([decode_id(each) for each in sample.kept])
+        return [each for each in found if each]
 
     def _every(self, expression: str, fields: list[str]) -> Iterator[list[Any]]:
         with explained(self._address):
@@ -205,19 +187,7 @@ class MilvusCollection:
 
     def describe(self) -> dict[str, Any]:
         """Returns what there is to know; see `Collection`."""
-        about = self._about
-        return {
-            "name": self.name,
-            "count": len(self),
-            "embedding_dim": self.embedding_dim,
-            "kind": about["kind"],
-            "fingerprint": self.fingerprint,
-            "model": about["model"],
-            "fields": about["fields"],
-            "map": about["map"] and about["map"]["method"],
-            "created": about["created"],
-            "image_root": about["image_root"],
-        }
+        return self._described(len(self), self._about["fields"])
 
     def labels(self, most: int = 1000) -> list[str]:
         """Returns the classes there are among `MOST_LOOKED_AT`; see `Collection`."""
@@ -230,16 +200,21 @@ class MilvusCollection:
                 break
         return sorted(found)[:most]
 
-    def thumbnail(self, record_id: Id) -> bytes | None:
+    def sample(self, count: int) -> Vectors:
+        """Returns vectors of records drawn at random; see `Collection`."""
+        vectors = [record.vector for record in self._sampled(count)]
+        return np.asarray(vectors, np.float32).reshape(-1, self.embedding_dim)
+
+    def thumbnail(self, record_id: Id, side: int = SIDE) -> bytes | None:
         """Returns a small JPEG of a record; see `Collection`."""
         found = self._by_id([record_id], ["path", "thumbnail"])
         record = found.get(encode_id(record_id))
         if record is None:
             return None
-        if record.get("thumbnail") is not None:
-            return base64.b64decode(record["thumbnail"])
-        path, root = record.get("path"), self._about["image_root"]
-        return make_thumbnail(Path(root, path)) if path and root else None
+        jpeg = record.get("thumbnail")
+        return self._picture(
+            record.get("path"), None if jpeg is None else base64.b64decode(jpeg), side
+        )
 
     def map(self) -> dict[str, Any] | None:
         """Returns the gallery in two dimensions; see `Collection`."""

@@ -12,7 +12,7 @@ import numpy as np
 from dce_tf.index.checks import as_json
 from dce_tf.index.collection import Hit, Record, Vectors
 from dce_tf.index.milvus.client import LONGEST
-from dce_tf.index.milvus.terms import decode_id, encode_id
+from dce_tf.index.milvus.conditions import decode_id, encode_id
 
 
 def as_row(record: Record, vector: Vectors) -> dict[str, Any]:

@@ -1,12 +1,16 @@
-"""Re-ranking: one file a way of ordering the gallery anew after the search."""
+"""Re-ranking: one file for each way of ordering the gallery again after the search."""
 
 from collections.abc import Callable
 
-from dce_tf.registry import Registry, import_siblings
-from dce_tf.retrieval.ranking import Embeddings, Scorer
+from dce_tf.base.registry import Registry, import_siblings
+from dce_tf.retrieval.ranking import Scorer
+from dce_tf.retrieval.vectors import Numbers
 
-Reranker = Callable[[Embeddings, Embeddings, bool], Scorer]
-"""From queries, gallery and whether they are the same images to what scores them."""
+Reranker = Callable[[Numbers, Numbers, bool], Scorer]
+"""From queries, gallery and whether they are the same images to what scores them.
+
+Both are as `vectors.comparable` returns them: their Euclidean distances rank them.
+"""
 
 RERANKERS: Registry[Reranker] = Registry("re-ranking")
 

@@ -6,10 +6,11 @@ import dataclasses
 
 import numpy as np
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
+from dce_tf.retrieval.euclidean import EuclideanScorer
 from dce_tf.retrieval.neighbours import find_neighbours
-from dce_tf.retrieval.ranking import Embeddings, EuclideanScorer
 from dce_tf.retrieval.rerankers import RERANKERS
+from dce_tf.retrieval.vectors import Numbers, vector_lengths
 
 
 @RERANKERS.register("query_expansion")
@@ -23,7 +24,7 @@ class QueryExpansion:
 
     Args:
         n: How many of the nearest to take in.
-        alpha: Power of the weights; 0 weighs all alike.
+        alpha: Power of the weights; 0 weighs all alike. The query itself has weight 1.
 
     Raises:
         UsageError: If `n` is below 1 or `alpha` below 0.
@@ -39,15 +40,18 @@ class QueryExpansion:
                 f"received n={self.n}, alpha={self.alpha}."
             )
 
-    def __call__(
-        self, query: Embeddings, gallery: Embeddings, same: bool
-    ) -> EuclideanScorer:
+    def __call__(self, query: Numbers, gallery: Numbers, same: bool) -> EuclideanScorer:
         """Expands the queries; see `Reranker`."""
         found, _ = find_neighbours(query, gallery, self.n, exclude_self=same)
-        total = query.astype(np.float32)
+        own_lengths, lengths = vector_lengths(query), vector_lengths(gallery)
+        total = query.astype(np.float64)
+        weights = np.ones(len(query))
         for neighbours in found.T:
-            near = gallery[neighbours]
-            cosine = np.einsum("ij,ij->i", query, near).clip(0)
-            total += cosine[:, None] ** self.alpha * near
-        length = np.linalg.norm(total, axis=1, keepdims=True)
-        return EuclideanScorer(total / np.maximum(length, 1e-12), gallery)
+            near = gallery[neighbours].astype(np.float64)
+            product = np.einsum("ij,ij->i", query.astype(np.float64), near)
+            both = own_lengths * lengths[neighbours]
+            cosine = (product / np.where(both > 0, both, 1)).clip(0)
+            weight = cosine**self.alpha
+            total += weight[:, None] * near
+            weights += weight
+        return EuclideanScorer(total / weights[:, None], gallery)

@@ -1,0 +1,60 @@
+"""Calibrates a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dce_tf.base.errors import UsageError
+from dce_tf.base.program import PROGRAM
+from dce_tf.commands.flags.calibrate import OVERRIDES
+from dce_tf.commands.selecting import named_path
+from dce_tf.index.calibration import Calibration
+from dce_tf.record.run_directory import RunDirectory
+from dce_tf.reports.display import Display
+from dce_tf.runs.calibrating import calibrate_run
+from dce_tf.runs.opening import open_source
+from dce_tf.runs.outcome import load_best_model
+
+
+def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
+    """Calibrates."""
+    path, far = named_path(settings, arguments), settings["far"]
+    if far is not None and not 0 < far < 1:
+        raise UsageError(f"--far={far:g}: expected a share in (0, 1), such as 1e-3.")
+    own = RunDirectory.opened(path)
+    display = Display(quiet=settings["json"])
+    given = {name: settings[name] for name in OVERRIDES if settings[name] is not None}
+    opened = open_source(path, given, {}, display)
+    found = calibrate_run(
+        own,
+        opened.config,
+        opened.splits,
+        opened.embedder,
+        load_best_model(own),
+        far,
+        display,
+    )
+    if settings["json"]:
+        print(json.dumps(found.as_json(), indent=2))
+        return 0
+    for line in _lines(found):
+        print(line)
+    display.note(f"Written: {own.calibration_file}")
+    display.note(f"Try next:  {PROGRAM} export {path}")
+    return 0
+
+
+def _lines(found: Calibration) -> list[str]:
+    low, high = found.far_interval
+    return [
+        f"From a cosine of {found.threshold:.4f} on, two images are called the same.",
+        f"Of pairs of two other classes that accepts {found.far:g}: {low:.2g} to "
+        f"{high:.2g} in 9 of 10 cases.",
+        f"Probabilities are {found.method}, with a log loss of {found.log_loss:.4f} "
+        f"and a calibration error of {found.calibration_error:.4f} on classes held "
+        "out.",
+        f"From {found.num_images:,} images of {found.num_classes} classes that were "
+        "not trained on.",
+    ]

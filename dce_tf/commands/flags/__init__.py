@@ -1,0 +1,1 @@
+"""What each command takes and its help: nothing here imports TensorFlow."""

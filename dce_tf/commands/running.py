@@ -1,0 +1,126 @@
+"""Runs one command from its words, as the command line gives them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from absl import flags
+
+from dce_tf import commands
+from dce_tf.base.plugins import load_plugins
+from dce_tf.base.program import PROGRAM
+from dce_tf.commands.environment import take_from_environment
+from dce_tf.commands.finding import flags_of, module_name
+from dce_tf.config.flags import replaced_by
+from dce_tf.config.profiles import find_recipe
+
+
+def run_command(name: str, words: Sequence[str], *, verbose: bool = False) -> int:
+    """Runs a command.
+
+    Args:
+        name: The command.
+        words: The words of the command line after it.
+        verbose: Show what TensorFlow's libraries print as they load.
+
+    Returns:
+        Exit code.
+    """
+    settings, arguments = read_words(name, words)
+    with contextlib.nullcontext() if verbose else _quietly():
+        command = importlib.import_module(f"{commands.__name__}.{module_name(name)}")
+        load_plugins(settings.get("plugin"))
+        if "tensorflow" in sys.modules:
+            # Looks for GPUs, once, which without one is a matter of many words.
+            sys.modules["tensorflow"].config.list_physical_devices()
+    code: int = command.run(settings, arguments)
+    return code
+
+
+def read_words(name: str, words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Reads the words of a command: flags, recipe and environment.
+
+    Args:
+        name: The command.
+        words: The words of the command line after it.
+
+    Returns:
+        The value of each flag of the command, and the words that are no flags.
+
+    Raises:
+        flags.Error: If a word is no flag of the command, or its value is refused.
+        UsageError: If there is no such recipe, or a variable of the environment is
+            wrong.
+    """
+    values = flags.FlagValues()
+    taken = flags_of(name)
+    taken.define_flags(values)
+    spelled = _spelled_alike(words, values)
+    arguments = values([PROGRAM, *spelled])[1:]
+    if hasattr(taken, "ENVIRONMENT"):
+        take_from_environment(
+            values,
+            taken.ENVIRONMENT,
+            os.environ,
+            given=["run"] if arguments else [],
+            others=taken.OTHER_VARIABLES,
+        )
+    if "profile" in values and "dataset" in values:
+        _add_recipe(values, spelled)
+    return {flag: values[flag].value for flag in values}, arguments
+
+
+def normalise(word: str) -> str:
+    """Turns the dashes inside a flag's name into underscores."""
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def _add_recipe(values: flags.FlagValues, words: list[str]) -> None:
+    """Reads the recipe that the flags ask for, if there is one; they win over it."""
+    recipe = find_recipe(values["profile"].value, values["dataset"].value)
+    if recipe is None:
+        return
+    given = [flag for flag in values if values[flag].present]
+    values.unparse_flags()
+    values([PROGRAM, *_spelled_alike([f"--flagfile={recipe}"], values), *words])
+    for flag in replaced_by(given):
+        values[flag].unparse()
+
+
+def _spelled_alike(words: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """Returns words, those of flagfiles in their place, with names as absl has them."""
+    expanded = values.read_flags_from_files(list(words), force_gnu=False)
+    return [_negated(normalise(word), values) for word in expanded]
+
+
+def _negated(word: str, values: flags.FlagValues) -> str:
+    """Accepts `--no_export` for absl's `--noexport`."""
+    positive = word.removeprefix("--no_")
+    return f"--no{positive}" if positive != word and positive in values else word
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Holds back what TensorFlow's libraries print as they load, unless that fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sink.seek(0)
+            os.write(kept, sink.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,55 @@
+"""The network: backbone, pooling and the width of the embedding."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from dce_tf.config.setting import Part, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkSettings(Part):
+    """The network: backbone, pooling and the width of the embedding.
+
+    Raises:
+        UsageError: If a value is out of range, or two values do not fit together.
+    """
+
+    backbone: str = setting(
+        "resnet50",
+        "Backbone: a registered name, a keras.applications name, a KerasHub preset as "
+        "'hub(preset=NAME)', or a .keras file.",
+        basic=True,
+    )
+    trainable_blocks: int | None = setting(
+        None,
+        "Train only this many of the last blocks of the backbone; default: all.",
+        lowest=0,
+    )
+    pooling: str = setting(
+        "avg",
+        "From feature map or tokens to features: average, maximum, generalised mean, "
+        "first token.",
+        choices=("avg", "max", "gem", "cls"),
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        "Compute transformer blocks again for the gradient; saves memory.",
+        group="speed",
+    )
+    freeze_batch_norm: bool = setting(
+        True, "Keep the backbone's batch-norm statistics as they are; scales train."
+    )
+    dropout: float = setting(
+        0.01, "Dropout on the features, 0 to 1.", lowest=0, below=1
+    )
+    embedding_dim: int = setting(
+        128, "Width of the whole embedding.", alias="sz_embedding", lowest=1, basic=True
+    )
+    mixed_precision: str = setting(
+        "float32",
+        "Precision of the network; losses stay in float32.",
+        choices=("float32", "bfloat16", "float16"),
+        basic=True,
+        group="speed",
+    )

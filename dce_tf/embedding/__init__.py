@@ -1,0 +1,1 @@
+"""Embedding many images: here or on a Ray cluster, into Parquet files."""

@@ -1,0 +1,266 @@
+"""Scoring the model on a split, by itself and after each epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from dce_tf.datasets import Images, Search
+from dce_tf.record import record_of
+from dce_tf.reports.display import Display
+from dce_tf.retrieval import SearchScores, score_grouping, score_search
+from dce_tf.retrieval.intervals import Interval, describe_few
+from dce_tf.retrieval.rerankers import Reranker
+from dce_tf.retrieval.vectors import comparable, describe_lengths
+
+Embeddings = npt.NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """What turns image files into embeddings."""
+
+    def embeddings(
+        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+    ) -> Embeddings:
+        """Returns embeddings, float32 `(num_images, embedding_dim)`.
+
+        Args:
+            paths: The image files.
+            on_batch: Told after each batch how many images are done.
+        """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model scored in one search.
+
+    Attributes:
+        search: The images and the protocol.
+        retrieval: What was found, query by query.
+        grouping: `nmi`, `ami` and `f1` of each k-means; empty where none was made.
+        query: Embeddings of the queries, `(num_queries, embedding_dim)`, as they were
+            compared: for `"cosine"` of unit length.
+        gallery: Embeddings of the gallery, the same way.
+        metric: How they were compared: see `retrieval.evaluate_retrieval`.
+        notes: What a reader of the scores should know, a sentence each.
+    """
+
+    search: Search
+    retrieval: SearchScores
+    grouping: dict[str, npt.NDArray[np.float64]]
+    query: Embeddings
+    gallery: Embeddings
+    metric: str = "cosine"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The mean of every metric, 0 to 1."""
+        means = {name: float(runs.mean()) for name, runs in self.grouping.items()}
+        return {**self.retrieval.means, **means}
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The 95 % interval of each retrieval metric, over classes."""
+        return self.retrieval.intervals
+
+    @property
+    def deviations(self) -> dict[str, float]:
+        """The standard deviation of each grouping metric, if k-means ran repeatedly."""
+        return {
+            name: float(runs.std(ddof=1))
+            for name, runs in self.grouping.items()
+            if len(runs) > 1
+        }
+
+    @property
+    def mean_distance(self) -> float:
+        """How far two images of the gallery lie apart: the root of the mean square."""
+        centre = self.gallery.mean(axis=0, dtype=np.float64)
+        square = np.square(self.gallery, dtype=np.float64).sum(axis=1).mean()
+        return float(np.sqrt(max(0.0, 2 * (square - centre @ centre))))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what reports store."""
+        return {
+            "queries": len(self.retrieval.labels),
+            "gallery": len(self.search.gallery),
+            "scores": self.scores,
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "deviations": self.deviations,
+            "metric": self.metric,
+            "notes": list(self.notes),
+        }
+
+
+class Evaluator:
+    """Embeds the images of a search and measures what is found.
+
+    Args:
+        embedder: Runs the model.
+        recall_at: The K of recall@K.
+        map_at: The K of mAP@K.
+        exclude: What a query is not to find: see `retrieval.score_search`.
+        metric: How embeddings are compared: see `retrieval.evaluate_retrieval`.
+        nmi_runs: How often k-means looks for the classes; 0 leaves it out.
+        backend: Where FAISS works: `"auto"`, `"faiss"` or `"faiss-gpu"`.
+        seed: Decides where k-means starts.
+        display: Shows how far the embedding is.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        recall_at: Sequence[int],
+        *,
+        map_at: Sequence[int] = (10,),
+        exclude: str = "none",
+        metric: str = "cosine",
+        nmi_runs: int = 1,
+        backend: str = "auto",
+        seed: int = 0,
+        display: Display | None = None,
+    ) -> None:
+        self._embedder = embedder
+        self._measured: dict[str, Any] = {
+            "recall_at": tuple(recall_at),
+            "map_at": tuple(map_at),
+            "exclude": exclude,
+            "seed": seed,
+            "metric": metric,
+        }
+        self._metric = metric
+        self._nmi_runs = nmi_runs
+        self._backend = backend
+        self._seed = seed
+        self._display = display or Display()
+
+    def evaluate(
+        self, searches: Sequence[Search], name: str = "evaluation"
+    ) -> list[Evaluation]:
+        """Scores searches; an image that is in several is embedded once.
+
+        Args:
+            searches: What to score.
+            name: What the display calls it.
+
+        Returns:
+            What each scored.
+        """
+        parts = [part for search in searches for part in (search.query, search.gallery)]
+        paths = list(dict.fromkeys(path for part in parts for path in part.paths))
+        embeddings = self.embed(paths, name)
+        number = {path: row for row, path in enumerate(paths)}
+
+        def part_of(images: Images) -> Embeddings:
+            if len(images) == len(paths) and list(images.paths) == paths:
+                return embeddings
+            return embeddings[[number[path] for path in images.paths]]
+
+        evaluations = []
+        for search in searches:
+            query = part_of(search.query)
+            gallery = query if search.leave_one_out else part_of(search.gallery)
+            evaluations.append(self.measure(search, query, gallery))
+        return evaluations
+
+    def embed(self, paths: Sequence[str], name: str) -> Embeddings:
+        """Embeds images.
+
+        Args:
+            paths: The image files.
+            name: What the display calls it.
+
+        Returns:
+            float32 `(num_images, embedding_dim)`.
+        """
+        with self._display.task(name, len(paths)) as update:
+            return self._embedder.embeddings(paths, lambda done: update(done, ""))
+
+    def measure(
+        self,
+        search: Search,
+        query: Embeddings,
+        gallery: Embeddings,
+        rerank: Reranker | None = None,
+    ) -> Evaluation:
+        """Scores a search whose images are embedded already.
+
+        Args:
+            search: What to score.
+            query: Embeddings of its queries, real numbers `(num_queries,
+                embedding_dim)`.
+            gallery: Embeddings of its gallery.
+            rerank: Orders the gallery again; k-means is then left out.
+        """
+        notes = describe_lengths(query, gallery, self._metric)
+        one = gallery is query
+        query = comparable(query, self._metric, "query")
+        gallery = query if one else comparable(gallery, self._metric, "gallery")
+        scores = score_search(search, query, gallery, rerank=rerank, **self._measured)
+        notes += describe_few(scores.labels)
+        grouping = {}
+        if self._nmi_runs and not rerank and not search.num_galleries:
+            everything, labels = gallery, search.gallery.labels
+            if not search.leave_one_out:
+                everything = np.concatenate([query, gallery])
+                labels = np.concatenate([search.query.labels, labels])
+            grouping = score_grouping(
+                everything,
+                labels,
+                num_runs=self._nmi_runs,
+                seed=self._seed,
+                backend=self._backend,
+            )
+        return Evaluation(search, scores, grouping, query, gallery, self._metric, notes)
+
+
+class Evaluate(keras.callbacks.Callback):
+    """Scores the split that chooses the best epoch, and writes into the epoch's logs.
+
+    Args:
+        evaluator: Does the work.
+        search: What to score.
+        split: Name of the split, for the record: `"val"` or `"test"`.
+        every: Epochs between two evaluations; the last epoch always has one.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        search: Search,
+        split: str,
+        every: int = 1,
+    ) -> None:
+        super().__init__()
+        self._evaluator = evaluator
+        self._search = search
+        self._split = split
+        self._every = every
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the metrics to `logs` if it is time."""
+        last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if logs is None or not (last or (epoch + 1) % self._every == 0):
+            return
+        logs.update(self.scores())
+        record = record_of(self)
+        if record is not None:
+            record.evaluated_on = self._split
+
+    def scores(self) -> dict[str, float]:
+        """Returns the metrics of the model as it is, and how long it took."""
+        started = time.perf_counter()
+        (evaluation,) = self._evaluator.evaluate([self._search])
+        seconds = time.perf_counter() - started
+        return {
+            **evaluation.scores,
+            "mean_distance": evaluation.mean_distance,
+            "seconds_evaluate": seconds,
+        }

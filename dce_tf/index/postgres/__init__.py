@@ -1,0 +1,1 @@
+"""Collections in PostgreSQL, searched by its extension pgvector."""

@@ -1,0 +1,1 @@
+"""The network: backbone, embedding layer, and the step that trains them."""

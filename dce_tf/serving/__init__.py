@@ -1,0 +1,1 @@
+"""What answers requests: a REST and gRPC server, its page and a client."""

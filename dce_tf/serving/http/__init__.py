@@ -1,0 +1,1 @@
+"""HTTP: bodies, JSON and TensorFlow Serving's REST API."""

@@ -1,0 +1,189 @@
+"""Images to the embeddings a collection holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dce_tf.export.embedder import EXPLAIN, SHARES
+from dce_tf.export.fingerprint import fingerprint
+from dce_tf.export.heat_maps import why_not_explained
+from dce_tf.serving.errors import ServingError, invalid
+from dce_tf.serving.limits import Deadline
+from dce_tf.serving.model.parts import Part
+from dce_tf.serving.model.predictor import Predictor
+from dce_tf.serving.model.servable import DEFAULT_SIGNATURE, Servable
+from dce_tf.serving.model.signatures import Signature, to_bytes_array
+from dce_tf.serving.model.versions import Stamp, Versions, stamp_of
+
+_OUTPUT = "embedding"
+
+
+class NeededVersions:
+    """Says which versions collections need, that no other model may replace.
+
+    Args:
+        fingerprints: Of the models that made the collections.
+    """
+
+    def __init__(self, fingerprints: Iterable[str]) -> None:
+        self._fingerprints = frozenset(fingerprints)
+        self._known: dict[Path, tuple[Stamp, str]] = {}
+
+    def __call__(self, found: Mapping[int, Path]) -> set[int]:
+        """Returns of each model needed its newest version among those there are."""
+        newest: dict[str, int] = {}
+        for version in sorted(found):
+            newest[self._fingerprint(found[version])] = version
+        return {newest[each] for each in self._fingerprints & newest.keys()}
+
+    def _fingerprint(self, path: Path) -> str:
+        stamp = stamp_of(path)
+        if path not in self._known or self._known[path][0] != stamp:
+            try:
+                self._known[path] = stamp, fingerprint(path)
+            except ValueError:
+                return ""  # Loading it will say what is wrong.
+        return self._known[path][1]
+
+
+def servable_of(versions: Versions, wanted: str) -> Servable:
+    """Returns the newest version that is a certain model.
+
+    Raises:
+        ServingError: If none is.
+    """
+    available = versions.available()
+    for servable in available:
+        if servable.fingerprint == wanted:
+            return servable
+    served = ", ".join(each.fingerprint for each in available) or "none"
+    raise ServingError(
+        "FAILED_PRECONDITION",
+        f"The collection holds embeddings of the model {wanted}; served is {served}. "
+        "Embeddings of two models cannot be compared.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageBatch:
+    """Images that can be embedded.
+
+    Attributes:
+        servable: The model to embed with.
+        signature: Its function.
+        parts: The images, each for itself.
+        names: What errors call them.
+    """
+
+    servable: Servable
+    signature: Signature
+    parts: Sequence[Part]
+    names: Sequence[str]
+
+
+class GalleryEmbedder:
+    """Embeds images for collections, in the batches of all requests.
+
+    Args:
+        predictor: Asks the model.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+
+    def explains(self, model: str) -> bool:
+        """Returns whether there are heat-maps of the matches of a model.
+
+        Args:
+            model: Its fingerprint.
+        """
+        try:
+            servable = servable_of(self._predictor.versions, model)
+        except ServingError:
+            return False
+        return EXPLAIN in servable.signatures
+
+    def prepare(
+        self,
+        images: Sequence[bytes],
+        model: str,
+        names: Sequence[str],
+        signature_name: str = DEFAULT_SIGNATURE,
+    ) -> ImageBatch:
+        """Checks encoded images by what their headers say.
+
+        Args:
+            images: At least one.
+            model: Fingerprint of the model to embed with.
+            names: What errors call them.
+            signature_name: What will be asked; `EXPLAIN` for `split`.
+
+        Raises:
+            ServingError: If the model is not served or does not explain matches, or an
+                image is too large.
+        """
+        servable = servable_of(self._predictor.versions, model)
+        if signature_name == EXPLAIN:
+            _require_explained(servable)
+        signature = servable.signatures[signature_name]
+        (name,) = signature.inputs
+        parts: list[Part] = []
+        for image, called in zip(images, names, strict=True):
+            inputs = {name: to_bytes_array([image])}
+            try:
+                parts += self._predictor.prepare(signature, inputs)
+            except ServingError as error:
+                raise invalid(f"{called}: {error.message}") from None
+        return ImageBatch(servable, signature, parts, names)
+
+    async def embed(
+        self, images: ImageBatch, deadline: Deadline
+    ) -> npt.NDArray[np.float32]:
+        """Embeds images that were prepared.
+
+        Returns:
+            float32 `(num_images, embedding_dim)`.
+
+        Raises:
+            ServingError: If an image cannot be read.
+        """
+        return await self._run(images, _OUTPUT, deadline)
+
+    async def split(
+        self, images: ImageBatch, deadline: Deadline
+    ) -> npt.NDArray[np.float32]:
+        """Splits the embeddings of images that were prepared for that, by place.
+
+        Returns:
+            float32 `(num_images, rows, columns, embedding_dim)`; see `network.shares`.
+
+        Raises:
+            ServingError: If an image cannot be read.
+        """
+        return await self._run(images, SHARES, deadline)
+
+    async def _run(
+        self, images: ImageBatch, output: str, deadline: Deadline
+    ) -> npt.NDArray[np.float32]:
+        outcomes = await self._predictor.run(
+            images.servable, images.signature, images.parts, deadline, each=True
+        )
+        for outcome, called in zip(outcomes, images.names, strict=True):
+            if isinstance(outcome, ServingError):
+                raise ServingError(outcome.code, f"{called}: {outcome.message}")
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return np.concatenate([outcome[output] for outcome in outcomes])
+
+
+def _require_explained(servable: Servable) -> None:
+    if reason := why_not_explained(servable.folder, servable.signatures):
+        raise ServingError(
+            "FAILED_PRECONDITION",
+            f"There is no heat-map of a match for this model: {reason}.",
+        )

@@ -1,0 +1,1 @@
+"""What an operator sees of the server: names of requests, log lines and traces."""

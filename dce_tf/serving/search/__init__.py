@@ -1,0 +1,1 @@
+"""Collections over HTTP: search, change, thumbnails."""
