@@ -1,12 +1,18 @@
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import config as tensorflow_config
+
+from benchmarks.postgres_server import PostgresServer, UnavailableError
+from dce_tf.base import plugins
+from dce_tf.base.registry import foreign_entries
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -40,10 +46,47 @@ def ends_determinism() -> Iterator[None]:
     tensorflow_config.disable_op_determinism()
 
 
+@pytest.fixture
+def forgets_plugins() -> Iterator[None]:
+    """Keeps plugins of a test, and what they registered, from the next one."""
+    entries, modules = foreign_entries(), set(sys.modules)
+    path, loaded = list(sys.path), set(plugins._loaded)
+    yield
+    for registry, name in foreign_entries() - entries:
+        registry.forget(name)
+    for name in set(sys.modules) - modules:
+        if name.startswith("idea"):
+            del sys.modules[name]
+    sys.path[:] = path
+    plugins._loaded.intersection_update(loaded)
+
+
 @pytest.fixture(scope="session")
 def two_devices() -> tf.distribute.Strategy:
     # One for all tests: the collectives of two strategies in one process collide.
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real server, which tests share; none of them ends it."""
+    try:
+        server = PostgresServer()
+    except UnavailableError as error:
+        pytest.skip(f"PostgreSQL cannot run here: {error}")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[PostgresServer]:
+    """A server that asks for a password, and that the test may kill."""
+    try:
+        server = PostgresServer(password=True)
+    except UnavailableError as error:
+        pytest.skip(f"PostgreSQL cannot run here: {error}")
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -51,3 +94,31 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder ../shared with real photographs is not here")
     return SHARED
+
+
+class Synced(NamedTuple):
+    """What a file held when it was last synchronised to the disk."""
+
+    inode: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, file: Path | int) -> "Synced":
+        """Describes a file, or an open one by its number, as it is now."""
+        found = os.fstat(file) if isinstance(file, int) else file.stat()
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Synced]:
+    """What was synchronised to the disk, in its order."""
+    done: list[Synced] = []
+    fsync = os.fsync
+
+    def noted(number: int) -> None:
+        fsync(number)
+        done.append(Synced.of(number))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return done

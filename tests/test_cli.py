@@ -1,8 +1,10 @@
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,8 @@ def test_help_of_train_names_defaults_and_reference_aliases(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     _, out, _ = run(capfd, "--embedding-dim=3", "--help")
-    assert "--num_clusters=8 (also --nb_clusters)" in out
+    assert "--num_clusters=NUMBER  (also --nb_clusters)\n" in out
+    assert "Epochs to train. Default: 200.\n" in out
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,9 @@ def test_help_of_train_names_defaults_and_reference_aliases(
         (["train", "now"], "Unexpected word 'now'"),
         (["--backend=faiss-gpu"], "--backend=faiss-gpu: the FAISS installed"),
         (["export"], "Expected one run directory"),
+        (["--help=netwrk"], "--help=netwrk: expected one of all, train, data"),
+        (["--help=netwrk"], "Did you mean 'network'"),
+        (["data", "--help=network"], "--help=network: expected one of all, data"),
         (["--flagfile=no/such.flags"], "Error: Unable to open flagfile: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -124,6 +130,20 @@ def test_main_py_is_the_same_program() -> None:
     assert done.returncode == 0
     assert "Commands:" in done.stdout
     assert done.stderr == ""
+
+
+def test_a_request_to_stop_is_heard_through_what_fails_after_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def write(words: list[str], verbose: bool) -> int:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            writing = archive.open("weights", "w")
+            raise KeyboardInterrupt(writing)
+
+    monkeypatch.setattr(cli, "_run", write)
+    assert cli.main([]) == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
 
 
 def test_request_to_stop_is_repeated_until_it_is_heard(

@@ -1,5 +1,6 @@
 """The files in launch/ that no test can run on a cluster of their own."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -72,3 +73,24 @@ def test_service_is_that_of_the_pods(manifest: tuple[Any, Any]) -> None:
     (container,) = spec["template"]["spec"]["containers"]
     mounted = {each["name"] for each in container["volumeMounts"]}
     assert mounted == {each["name"] for each in spec["template"]["spec"]["volumes"]}
+
+
+def test_plugin_travels_to_workers_that_have_no_such_file(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the package ray")
+    spec = importlib.util.spec_from_file_location("driver", LAUNCH / "ray_train.py")
+    driver = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(driver)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(f"# {name}")
+    one, two = (str(tmp_path / f"{name}.py") for name in ("one", "two"))
+    words = [f"--plugin={one},{two},module", "--loss=mine"]
+    files = driver.plugin_files(words)
+    assert files == {one: "# one", two: "# two"}
+    assert driver.with_plugins(words, files) == words
+    for path in (one, two):
+        Path(path).unlink()
+    (changed, loss) = driver.with_plugins(words, files)
+    *paths, module = changed.removeprefix("--plugin=").split(",")
+    assert [Path(path).read_text() for path in paths] == ["# one", "# two"]
+    assert [Path(path).name for path in paths] == ["one.py", "two.py"]
+    assert (module, loss) == ("module", "--loss=mine")

@@ -1,62 +1,128 @@
+"""The laboratory: its ideas can all work, and its tables are those of the runs."""
+
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import ablation
+from benchmarks.ablation import results, routing
+from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES
+from benchmarks.ablation.laboratory import Material, Part, config_of, train
+from benchmarks.ablation.routing import routed
+from dce_tf.datasets import Images
 from dce_tf.runs.session import check
 
 
-def test_tables_of_the_page_are_those_of_the_runs() -> None:
-    page = ablation.PAGE.read_text(encoding="utf-8")
-    assert ablation.tables(ablation.read_rows()) in page
+def part(classes: int, seed: int, each: int = 8) -> Part:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), each).astype(np.int32)
+    features = rng.normal(size=(classes, 12))[labels] + rng.normal(
+        size=(len(labels), 12)
+    )
+    names = [str(number) for number in range(classes)]
+    paths = [f"{seed}-{row}.jpg" for row in range(len(labels))]
+    return Part(Images(paths, labels, names), features.astype(np.float32))
 
 
-def test_every_run_is_one_of_the_grid_and_there_once() -> None:
-    keys = [tuple(str(part) for part in key) for key in ablation.wanted()]
-    done = [
-        tuple(row[name] for name in ablation.COLUMNS[:5])
-        for row in ablation.read_rows()
-    ]
-    assert len(set(keys)) == len(keys)
-    assert len(set(done)) == len(done)
-    assert set(done) <= set(keys)
-
-
-def test_every_run_of_the_grid_can_work() -> None:
-    for key in ablation.wanted():
-        config = ablation.config_of(*key, backbone="small")
+@pytest.mark.parametrize("idea", IDEAS)
+def test_every_idea_can_work_with_equal_steps(idea: str) -> None:
+    for loss in LOSSES:
+        config = config_of(idea, loss, seed=0, epochs=40)
         check(config)
-        assert (config.select_on, config.val_fraction) == ("test", 0)
-        assert config.evaluate_every == config.num_epochs, "an epoch was chosen"
+        assert config.division.cluster_batches == "share"
+        assert config.division.num_epochs == 40
 
 
-def test_mean_and_deviation_are_of_the_seeds() -> None:
-    def row(seed: int, recall: float) -> ablation.Row:
-        values = [
-            "glyphs",
-            "margin",
-            "slices",
-            "1",
-            str(seed),
-            str(recall),
-            "0.5",
-            "60",
-        ]
-        return dict(zip(ablation.COLUMNS, values, strict=True))
+def test_runs_are_scored_on_classes_that_are_held_out() -> None:
+    material = Material(part(60, 0), part(10, 1), part(10, 1))
+    material = Material(material.train, material.query, material.query)
+    config = config_of("together, K = 8", "multi_similarity", seed=0, epochs=5)
+    scores = train(config, material).scores
+    assert sorted(scores) == [1, 2, 3, 4, 5]
+    assert scores[5]["val"]["map@r"] > scores[1]["val"]["map@r"] > 0
+    row = results.summary(scores)
+    best = int(row["best_epoch"])
+    assert scores[best]["val"]["map@r"] == max(
+        each["val"]["map@r"] for each in scores.values()
+    )
+    assert float(row["last_map@r"]) == pytest.approx(
+        scores[5]["test"]["map@r"], abs=1e-4
+    )
 
-    lines = ablation.tables([row(0, 0.5), row(1, 0.7)]).splitlines()
-    assert lines[4] == "| `margin` | – | 1 | 0.600 ± 0.141 | 0.500 ± 0.000 | 2 | 60 |"
+
+def row(idea: str, seed: int, score: float) -> results.Row:
+    own = dict.fromkeys(results.COLUMNS, f"{score}")
+    key = ("dogs", "multi_similarity", idea, "40", str(seed))
+    return {**own, **dict(zip(results.KEY, key, strict=True))}
 
 
-def test_page_is_written_between_its_marks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_differences_are_paired_by_seed() -> None:
+    idea = "slices, K = 8"
+    baseline = [row(BASELINE, seed, score) for seed, score in ((0, 0.5), (1, 0.7))]
+    own = [row(idea, seed, score) for seed, score in ((1, 0.72), (0, 0.53), (2, 0.9))]
+    assert results.paired(own, baseline, "best_map@r") == pytest.approx([0.02, 0.03])
+    mean, low, high = results.interval([0.02, 0.03])
+    # Student's t with one degree of freedom: 12.706.
+    assert (mean, high - mean) == pytest.approx((0.025, 12.706 * 0.005), rel=1e-3)
+    assert low == pytest.approx(0.05 - high)
+    line = results.tables([*baseline, *own]).splitlines()[5]
+    assert line.startswith(
+        f"| {idea} | 0.7167 | 0.7167 | 0.7167 | +0.0250 | -0.0385 to"
+    )
+
+
+def test_rows_are_added_and_read(tmp_path: Path) -> None:
+    file = tmp_path / "runs.csv"
+    rows = [row(BASELINE, seed, 0.5) for seed in range(2)]
+    for each in rows:
+        results.add_row(each, file)
+    assert results.read_rows(file) == rows
+
+
+def test_tables_of_the_page_are_those_of_the_runs() -> None:
+    page = results.PAGE.read_text(encoding="utf-8")
+    rows = results.read_rows()
+    assert rows
+    assert results.tables(rows) in page
+    keys = [tuple(each[name] for name in results.KEY) for each in rows]
+    assert len(set(keys)) == len(keys)
+
+
+def test_page_is_written_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before {ablation.BEGIN} old {ablation.END} after")
-    monkeypatch.setattr(ablation, "PAGE", page)
-    ablation.write_page(ablation.read_rows())
+    page.write_text(f"before {results.BEGIN} old {results.END} after")
+    rows = [row(BASELINE, 0, 0.5)]
+    results.write_page(rows, page)
     text = page.read_text()
     assert text.startswith("before")
     assert text.endswith("after")
     assert "old" not in text
-    assert ablation.tables(ablation.read_rows()) in text
+    assert results.tables(rows) in text
+
+
+def test_routing_weighs_the_parts_of_queries() -> None:
+    vectors = np.array([[0.6, 0.0, 0.0, 0.8]], np.float32)
+    distances = np.array([[0.1, 0.5]])
+    same = routed(vectors, distances, temperature=0.2, share=0.0)
+    np.testing.assert_allclose(same, vectors)
+    near, far = np.exp(-0.5), np.exp(-2.5)
+    expected = vectors * np.repeat([2 * near, 2 * far], 2) / (near + far)
+    found = routed(vectors, distances, temperature=0.2, share=1.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    half = routed(vectors, distances, temperature=0.2, share=0.5)
+    np.testing.assert_allclose(half, (vectors + expected) / 2, rtol=1e-6)
+
+
+def test_routing_scores_every_weight_and_none_on_the_held_out_and_test_classes() -> (
+    None
+):
+    material = Material(part(60, 0), part(10, 1), part(10, 1))
+    material = Material(material.train, material.query, material.query)
+    config = config_of("slices, K = 8", "multi_similarity", seed=0, epochs=5)
+    run = train(config, material)
+    lines = routing.score_routes(run, config.division.num_clusters)
+    for name in ("val", "test"):
+        assert lines[name][None] == pytest.approx(
+            run.scores[5][name]["map@r"], abs=1e-6
+        )
+        assert set(lines[name]) == {None, *routing.WEIGHTS}

@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks import division
 from dce_tf.clustering import fit_kmeans
-from dce_tf.clustering.division import merge_untrainable
 from dce_tf.clustering.points import unit_length
+from dce_tf.clustering.trainable import merge_untrainable
 
 
 def test_ways_to_cluster_reach_about_the_same_objective() -> None:

@@ -10,7 +10,7 @@ from benchmarks import epoch, photographs
 from benchmarks.our_run import Clock, run
 from dce_tf.config import Config
 from dce_tf.datasets.csv_index import read_csv
-from dce_tf.runs.session import check
+from dce_tf.runs.session import build_schedule, check
 from tests import fakes
 
 
@@ -35,10 +35,15 @@ def test_ratios_are_of_all_epochs_of_later_ones_and_of_the_whole() -> None:
 def test_both_programs_know_every_setting(row: str) -> None:
     shared = epoch.settings(epoch.CASES[row], Path("data"))
     config = Config(**shared, dataset="csv", backbone="small")
-    schedule = check(config)
-    stages = [schedule.stage(number).value for number in range(config.num_epochs)]
-    assert stages == ["divide"] * (config.num_epochs - 1) + ["finetune"]
-    assert all(schedule.reclusters(number) for number in range(config.num_epochs - 1))
+    check(config)
+    schedule = build_schedule(config.division)
+    stages = [
+        schedule.stage(number).value for number in range(config.division.num_epochs)
+    ]
+    assert stages == ["divide"] * (config.division.num_epochs - 1) + ["finetune"]
+    assert all(
+        schedule.reclusters(number) for number in range(config.division.num_epochs - 1)
+    )
     pytest.importorskip("torch", reason="the reference program needs PyTorch")
     from benchmarks.reference.__main__ import parse
 

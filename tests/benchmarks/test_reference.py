@@ -12,10 +12,11 @@ from PIL import Image
 from benchmarks.reference import bookkeeping, pictures
 from benchmarks.reference.miner import mine_nearest
 from benchmarks.reference.sampler import ClassBalancedBatches
-from dce_tf import images
+from dce_tf.batch.distances import label_masks, pairwise_distances
 from dce_tf.clustering import match_clusters
-from dce_tf.clustering.division import without_lone
-from dce_tf.distances import label_masks, pairwise_distances
+from dce_tf.clustering.trainable import without_lone
+from dce_tf.images import preprocessing
+from dce_tf.miners import Candidates
 from dce_tf.miners.nearest import NearestNegatives
 from tests.fakes import draw_image
 
@@ -30,7 +31,7 @@ def batch(classes: int = 6, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
 def test_miner_takes_the_pairs_that_ours_takes() -> None:
     embedding, labels = batch()
     distances = pairwise_distances(embedding)
-    ours = NearestNegatives()(distances, *label_masks(labels), embedding_dim=16)
+    ours = NearestNegatives()(Candidates(distances, *label_masks(labels), 16))
     anchors, positives, negatives = mine_nearest(distances.numpy(), labels)
     for pairs, others in ((ours.positive, positives), (ours.negative, negatives)):
         theirs = np.zeros((24, 24))
@@ -93,7 +94,9 @@ def test_clusters_are_those_of_directions() -> None:
 @pytest.mark.parametrize("size", [(300, 200), (97, 180), (40, 40)])
 def test_evaluation_pixels_are_those_of_ours(size: tuple[int, int]) -> None:
     image = draw_image(3, np.random.default_rng(0), 128).resize(size)
-    ours = images.evaluation_image(images.of_pixels(tf.constant(np.asarray(image))), 56)
+    ours = preprocessing.evaluation_image(
+        preprocessing.of_pixels(tf.constant(np.asarray(image))), 56
+    )
     theirs = pictures.evaluation_image(image, 56)
     assert theirs.shape == (3, 56, 56)
     gap = np.abs(ours.numpy().transpose(2, 0, 1) - theirs)

@@ -20,9 +20,9 @@ from benchmarks.reference import networks, weights
 from benchmarks.reference.data import Split, cluster_loaders, take_turns
 from benchmarks.reference.loss import MarginLoss as TheirLoss
 from benchmarks.reference.scoring import recall_at_1
-from dce_tf.backbones import build_backbone
-from dce_tf.backbones.resnet50 import load_torchvision
 from dce_tf.losses.margin import MarginLoss
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.backbones.resnet50 import load_torchvision
 from dce_tf.retrieval import evaluate_retrieval
 from tests import fakes
 from tests.benchmarks.test_reference import batch

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import soak
 from benchmarks.timing import look
+from dce_tf.record import EpochRecord
 from dce_tf.runs.session import check
 
 
@@ -72,7 +73,8 @@ def test_every_epoch_is_a_sample(trim: bool) -> None:
     watch = soak.Watch(trim=trim)
     watch.on_train_begin()
     for epoch in range(2):
-        watch.on_epoch_end(epoch, {"stage": "divide"})
+        watch.set_params({"record": EpochRecord(epoch, "divide")})
+        watch.on_epoch_end(epoch)
     assert [(sample.epoch, sample.stage) for sample in watch.samples] == [
         (0, "divide"),
         (1, "divide"),
@@ -88,12 +90,12 @@ def test_every_epoch_is_a_line_of_the_csv(tmp_path: Path) -> None:
 
 
 def test_settings_are_those_of_the_example() -> None:
-    from dce_tf.profiles import RECIPES
+    from dce_tf.config.profiles import RECIPES
 
     check(soak.GLYPHS)
     flags = (RECIPES / "glyphs.flags").read_text().splitlines()
     given = dict(line[2:].split("=", 1) for line in flags if line.startswith("--"))
     schedule = {"num_epochs", "full_embedding_epoch", "finetune_epoch"}
     for name in set(given) - schedule:
-        value = getattr(soak.GLYPHS, name)
+        value = soak.GLYPHS.as_dict()[name]
         assert type(value)(given[name]) == value, name

@@ -8,9 +8,9 @@ from benchmarks import step, workers
 from benchmarks.contestants import serve
 from benchmarks.contestants.setup import Setup
 from benchmarks.multiply_adds import count_multiply_adds
-from dce_tf.backbones import build_backbone
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.model import EmbeddingModel
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
 
 
 def test_multiply_adds_are_those_of_the_kernels() -> None:

@@ -4,9 +4,10 @@ import itertools
 import numpy as np
 import pytest
 
-from dce_tf.clustering import Division, divide, split, whole_division
+from dce_tf.clustering import Division, divide, split, trainable, whole_division
 from dce_tf.clustering import division as division_module
-from dce_tf.clustering.division import merge_untrainable
+from dce_tf.clustering.classes import class_means
+from dce_tf.clustering.trainable import merge_untrainable
 
 # Two directions, two classes in each, and one image far from its class.
 FEATURES = np.array(
@@ -233,13 +234,13 @@ def test_centroids_start_from_the_old_clusters(monkeypatch) -> None:
     features, labels = clustered()
     first = divide(features, labels, 4)
     starts = []
-    real = division_module.fit_kmeans
+    real = trainable.fit_kmeans
 
     def watching(points, *args, initial_centroids=None, **kwargs):
         starts.append(initial_centroids)
         return real(points, *args, initial_centroids=initial_centroids, **kwargs)
 
-    monkeypatch.setattr(division_module, "fit_kmeans", watching)
+    monkeypatch.setattr(trainable, "fit_kmeans", watching)
     later = divide(features, labels, 4, previous=first, adapt_centroids=True, seed=9)
     points = features / np.linalg.norm(features, axis=1, keepdims=True)
     means = [points[first.membership == c].mean(axis=0) for c in range(4)]
@@ -254,7 +255,7 @@ def test_other_starts_are_tried_until_every_cluster_has_its_classes(
 ) -> None:
     features, labels = clustered()
     seeds = []
-    real = division_module.fit_kmeans
+    real = trainable.fit_kmeans
 
     def unlucky(points, num_clusters, *, seed, **kwargs):
         seeds.append(seed)
@@ -265,7 +266,7 @@ def test_other_starts_are_tried_until_every_cluster_has_its_classes(
             return dataclasses.replace(result, assignment=assignment)
         return result
 
-    monkeypatch.setattr(division_module, "fit_kmeans", unlucky)
+    monkeypatch.setattr(trainable, "fit_kmeans", unlucky)
     division = divide(features, labels, 2, tries=5, seed=7)
     assert seeds[0] == 7
     assert len(set(seeds)) == 3
@@ -290,3 +291,54 @@ def test_whole_division_remembers_the_clusters_for_samplers() -> None:
     whole = whole_division(labels, last=last)
     np.testing.assert_array_equal(whole.groups, last.membership)
     assert whole.num_clusters == 1
+
+
+@pytest.mark.parametrize("by", ["classes", "random"])
+def test_divided_classes_lose_no_positive_pair(by: str) -> None:
+    features, labels = clustered()
+    labels = np.random.default_rng(1).permutation(labels)
+    first = divide(features, labels, 4, by=by)
+    second = divide(features + 0.01, labels, 4, by=by, previous=first)
+    for division in (first, second):
+        assert division.num_lone == 0
+        for label in range(40):
+            assert len(set(division.membership[labels == label])) == 1
+        assert len(set(division.membership)) == 4
+    assert second.kept > 0.9
+
+
+def test_classes_are_clustered_by_their_means() -> None:
+    features, labels = clustered()
+    division = divide(features, labels, 4, by="classes", num_restarts=3)
+    means = class_means(features, labels)
+    alike = divide(means, np.arange(40).astype(np.int32) % 2, 4, num_restarts=3)
+    agreed = division_module.normalized_mutual_information(
+        alike.membership[labels], division.membership
+    )
+    assert agreed == pytest.approx(1)
+
+
+def test_class_means_equal_a_plain_loop() -> None:
+    features, labels = clustered(5, 7)
+    labels = labels * 2  # Every other class has no image.
+    means = class_means(features, labels)
+    for label in range(9):
+        own = features[labels == label]
+        own = own / np.linalg.norm(own, axis=1, keepdims=True)
+        expected = own.mean(axis=0) if len(own) else np.zeros(16)
+        expected = expected / max(np.linalg.norm(expected), 1e-12)
+        np.testing.assert_allclose(means[label], expected, atol=1e-6)
+
+
+def test_classes_are_cut_in_two() -> None:
+    features, labels = clustered()
+    first = divide(features, labels, 2, by="classes")
+    cut = split(features, labels, first, by="classes")
+    assert cut.num_lone == 0
+    np.testing.assert_array_equal(cut.membership // 2, first.membership)
+
+
+def test_unknown_units_are_refused() -> None:
+    features, labels = clustered()
+    with pytest.raises(ValueError, match='"images" or "classes"'):
+        divide(features, labels, 2, by="pixels")

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from dce_tf import faiss_backend
-from dce_tf.clustering import fit_kmeans
+from dce_tf.clustering import faiss_backend, fit_kmeans
 
 
 def blobs(

@@ -1,4 +1,6 @@
 import csv
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,22 @@ def root(tmp_path: Path) -> Path:
     return fakes.write_folder(tmp_path, 3, images_per_class=4, splits=parts)
 
 
+@pytest.fixture(autouse=True)
+def output(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
+    """The current folder, where the command lists what is wrong."""
+    folder = tmp_path_factory.mktemp("output")
+    monkeypatch.chdir(folder)
+    return folder
+
+
 def look(capsys: pytest.CaptureFixture, root: Path, *words: str) -> tuple[int, str]:
     code = cli.main(["data", "--dataset=folder", f"--data_dir={root}", *words])
     return code, capsys.readouterr().out
+
+
+def unwrapped(out: str) -> str:
+    """Returns what was printed without the terminal's line breaks."""
+    return " ".join(out.split())
 
 
 def cells(out: str, split: str) -> list[str]:
@@ -70,6 +85,53 @@ def test_unusable_data_set_is_exit_code_1(root: Path, capsys) -> None:
     code, out = look(capsys, root)
     assert code == 1
     assert "Unusable: 2 of 36 images are broken" in out
+
+
+def test_all_broken_images_are_listed_in_a_file(
+    root: Path, output: Path, capsys
+) -> None:
+    images = sorted((root / "train").rglob("*.jpg"))
+    for path in images:
+        path.write_bytes(b"")
+    code, out = look(capsys, root)
+    assert code == 1
+    assert out.count("Broken: ") == 10
+    assert "… and 2 more." in out
+    assert "All are listed in data_problems.json" in unwrapped(out)
+    found = json.loads((output / "data_problems.json").read_text())
+    reason = "not an image; expected JPEG, PNG, GIF, BMP or WebP"
+    assert found == {"broken": {str(path): reason for path in images}, "identical": []}
+
+
+def test_images_in_two_classes_or_splits_are_told(
+    root: Path, output: Path, capsys
+) -> None:
+    train, query = (sorted((root / part).rglob("*.jpg")) for part in ("train", "query"))
+    assert train[0].parent != train[-1].parent
+    shutil.copy(train[0], train[-1])
+    shutil.copy(train[1], query[0])
+    code, out = look(capsys, root, f"--output_dir={output / 'sub'}")
+    assert code == 0
+    assert "is in more than one class (2 such)" in unwrapped(out)
+    assert "is in more than one split (1 such)" in unwrapped(out)
+    found = json.loads((output / "sub" / "data_problems.json").read_text())
+    assert found["broken"] == {}
+    same = [{each["path"] for each in group} for group in found["identical"]]
+    assert same == [
+        {str(query[0]), str(train[1])},
+        {str(train[0]), str(train[-1])},
+    ]
+
+
+def test_nothing_is_written_where_nothing_is_wrong(
+    root: Path, output: Path, capsys
+) -> None:
+    first, second = sorted((root / "train").rglob("*.jpg"))[:2]
+    shutil.copy(first, second)  # Of one class and split.
+    code, out = look(capsys, root)
+    assert code == 0
+    assert "more than one" not in out
+    assert list(output.iterdir()) == []
 
 
 def test_index_reads_as_the_same_data_set(root: Path, capsys) -> None:

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from dce_tf import cli
-from dce_tf.backbones import build_backbone
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.model import EmbeddingModel
-from dce_tf.run_directory import RunDirectory
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.record.run_directory import RunDirectory
 from tests import fakes
 
 
@@ -32,7 +32,8 @@ def arrays(tmp_path: Path) -> Path:
 
 def of_arrays(root: Path, *words: str) -> list[str]:
     labels = f"--labels={root / 'labels.txt'}"
-    return [str(root / "e.npy"), labels, f"--output_dir={root / 'out'}", *words]
+    common = [labels, f"--output_dir={root / 'out'}", "--metric=euclidean"]
+    return [str(root / "e.npy"), *common, *words]
 
 
 def test_arrays_are_searched_leave_one_out(arrays: Path, capsys) -> None:
@@ -92,9 +93,9 @@ def test_slices_score_each_learner_and_growing_numbers(arrays: Path, capsys) -> 
     [
         (["e.npy"], 2, "they need labels: give --labels"),
         (["e.npy", "--labels=labels.txt", "--gallery=e.npy"], 2, "--gallery_labels"),
-        (["e.npy", "--labels=none.txt"], 1, "none.txt: cannot be read"),
+        (["e.npy", "--labels=none.txt"], 1, "none.txt: no such file"),
         (["e.npy", "--labels=short.txt"], 1, "found 3 labels; expected 4"),
-        (["flat.npy", "--labels=labels.txt"], 1, "expected numbers, .num_images"),
+        (["flat.npy", "--labels=labels.txt"], 1, "real numbers of shape .num_images"),
         (["labels.npy", "--labels=labels.txt"], 1, "cannot be read as .npy"),
         (["nan.npy", "--labels=labels.txt"], 1, "1 of 4 query embeddings are not"),
         (
@@ -107,7 +108,15 @@ def test_slices_score_each_learner_and_growing_numbers(arrays: Path, capsys) -> 
         (["e.npy", "--labels=labels.txt", "--submission=s.csv"], 2, "such as whale"),
         (["nothing"], 1, "is nothing that can be evaluated; expected a run"),
         (["model.keras"], 2, "Give --dataset"),
-        (["model.keras", "--dataset=glyphs"], 2, "Give --image_size"),
+        (["model.keras", "--dataset=glyphs"], 1, "cannot be read as a Keras model"),
+        (["e.npz", "--labels=labels.txt"], 2, "--labels goes with embeddings in a"),
+        (["e.npz"], 1, "e.npz is no checkpoint of a run, which lies in RUN/check"),
+        (["zip.npy", "--labels=labels.txt"], 1, "it is an archive, as numpy.savez"),
+        (["complex.npy", "--labels=labels.txt"], 1, "complex.npy: The query must be"),
+        (["e.npy", "--labels=labels.txt", "--dataset=csv"], 2, "--dataset: e.npy hol"),
+        (["e.npy", "--labels=labels.txt", "--gallery_labels=x"], 2, "with --gallery"),
+        (["e.npy", "--labels=alone.txt"], 1, "one image of each of 4 classes in te"),
+        (["e.npy", "--labels=labels.txt", "--metric=dot"], 2, "--metric"),
     ],
 )
 def test_bad_input_is_named(
@@ -119,10 +128,71 @@ def test_bad_input_is_named(
     Path("labels.npy").write_text("no array")
     Path("short.txt").write_text("a\na\nb")
     Path("model.keras").write_text("no model")
+    np.savez("e.npz", np.zeros((4, 2)))
+    Path("zip.npy").write_bytes(Path("e.npz").read_bytes())
+    np.save("complex.npy", np.zeros((4, 2), complex))
+    Path("alone.txt").write_text("a\nb\nc\nd")
+    before = sorted(Path().iterdir())
     got, _, error = evaluate(capsys, *words)
     assert got == code, error
     assert message.replace(".num", "(num") in error
-    assert not Path("evaluation.json").exists()
+    assert sorted(Path().iterdir()) == before
+
+
+def searched(root: Path, capsys, labels: str, gallery_labels: str) -> dict:
+    np.save(root / "eye.npy", np.eye(4))
+    words = (f"--gallery={root / 'eye.npy'}", "--json")
+    words += (f"--labels={root / labels}", f"--gallery_labels={root / gallery_labels}")
+    out = f"--output_dir={root / 'out'}"
+    code, text, error = evaluate(capsys, root / "eye.npy", out, *words)
+    assert code == 0, error
+    return json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("labels", "gallery_labels"),
+    [
+        ([1, 1, 2, 2], [1.0, 1.0, 2.0, 2.0]),
+        ([1, 1, 2, 2], ["1", "1", "2", "2"]),
+        (np.array([[1], [1], [2], [2]], np.uint8), [b"1", b"1 ", b"2", b" 2"]),
+    ],
+)
+def test_labels_of_two_kinds_are_the_same_classes(
+    arrays: Path, capsys, labels, gallery_labels
+) -> None:
+    np.save(arrays / "a.npy", labels)
+    np.save(arrays / "b.npy", gallery_labels)
+    result = searched(arrays, capsys, "a.npy", "b.npy")
+    assert result["tests"]["test"]["scores"]["recall@1"] == 1
+
+
+def test_vectors_without_length_or_of_others_are_told(arrays: Path, capsys) -> None:
+    _, out, _ = evaluate(capsys, *of_arrays(arrays, "--json"))
+    result = json.loads(out)
+    assert result["metric"] == result["tests"]["test"]["metric"] == "euclidean"
+    zero, lengths, few = result["warnings"]
+    assert "1 of 4 embeddings are all zero" in zero
+    assert "lengths from 3 to 4.12" in lengths
+    assert "--metric=cosine" in lengths
+    assert "rest on 2 classes" in few
+
+
+def test_cosine_is_the_default_as_the_search_has_it(tmp_path: Path, capsys) -> None:
+    # By direction, each finds its class; by length, the short ones find each other.
+    embeddings = np.array([[1, 0], [9, 1], [0, 1], [1, 9]], np.float16)
+    np.save(tmp_path / "e.npy", embeddings)
+    np.save(tmp_path / "l.npy", np.array([0, 0, 1, 1]))
+    words = (tmp_path / "e.npy", f"--labels={tmp_path / 'l.npy'}", "--json")
+    words += (f"--output_dir={tmp_path}",)
+    for metric, expected in (("", 1.0), ("--metric=euclidean", 0.5)):
+        result = scores_of(capsys, *words, *([metric] if metric else []))
+        assert result["tests"]["test"]["scores"]["recall@1"] == expected
+
+
+def test_classes_that_find_nothing_are_told(arrays: Path, capsys) -> None:
+    (arrays / "labels.txt").write_text("a\na\nb\nc\n")
+    _, out, _ = evaluate(capsys, *of_arrays(arrays, "--json"))
+    assert "2 classes of test have one image" in json.loads(out)["warnings"][0]
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +239,7 @@ def test_every_form_of_a_model_scores_alike(run, tmp_path, capsys) -> None:
     assert again["tests"] == first["tests"]
     data = (
         "--dataset=whale",
-        f"--data_dir={config.data_dir}",
+        f"--data_dir={config.data.data_dir}",
         "--allow_partial_data",
         "--max_bad_images=0.1",
         f"--output_dir={tmp_path}",
@@ -215,7 +285,7 @@ def test_unknown_whales_are_scored_and_answered_for(run, tmp_path, capsys) -> No
     assert low <= result["scores"]["map@5"] <= high
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    sample = Path(run.config().data_dir) / "sample_submission.csv"
+    sample = Path(run.config().data.data_dir) / "sample_submission.csv"
     with sample.open() as file:
         assert [row["Image"] for row in rows] == [
             row["Image"] for row in csv.DictReader(file)
@@ -271,3 +341,72 @@ def test_crops_of_the_same_photograph_are_not_found(
         assert result["exclude"] == exclude
         (test,) = result["tests"].values()
         assert test["scores"]["recall@1"] == expected
+
+
+@pytest.mark.parametrize(
+    ("dataset", "splits"), [("csv", ("test",)), ("folder", ("query", "gallery"))]
+)
+def test_data_without_a_train_split_are_enough(
+    untrained: Path, tmp_path: Path, capsys, dataset: str, splits: tuple[str, ...]
+) -> None:
+    write = {"csv": fakes.write_csv, "folder": fakes.write_folder}[dataset]
+    data = write(tmp_path / "data", num_classes=3, images_per_class=2, splits=splits)
+    words = (f"--dataset={dataset}", f"--data_dir={data}", "--image_size=32")
+    result = scores_of(capsys, untrained, *words, f"--output_dir={tmp_path}")
+    assert result["tests"]["test"]["queries"] == 6
+
+
+def test_nothing_is_left_where_evaluation_fails(
+    untrained: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    data = fakes.write_csv(tmp_path / "data", 3, 4, splits=("test",))
+    next(data.rglob("*.jpg")).write_bytes(b"")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    words = (untrained, "--dataset=csv", f"--data_dir={data}", "--image_size=32")
+    code, _, error = evaluate(capsys, *words)
+    assert code == 1
+    assert "1 of 12 images are broken" in error
+    assert not list(Path().iterdir())
+    code, _, error = evaluate(capsys, *words, "--max_bad_images=0.1")
+    assert code == 0, error
+    names = {"evaluation.json", "evaluation_bad_images.json", "recall_at.png"}
+    assert {path.name for path in Path().iterdir()} == names
+
+
+def test_verification_and_open_set_add_tables_and_a_curve(arrays: Path, capsys) -> None:
+    code, out, _ = evaluate(capsys, *of_arrays(arrays, "--verification", "--open_set"))
+    assert code == 0
+    result = json.loads((arrays / "out" / "evaluation.json").read_text())
+    pairs = result["verification"]["test"]
+    # Cosines of one class are 0 (an embedding is zero) and 0.97, of two 0, 0, 0.97, 1.
+    assert (pairs["positive_pairs"], pairs["negative_pairs"]) == (2, 4)
+    assert pairs["auc"] == pytest.approx((0.5 + 0.5 + 2 + 0.5) / 8)
+    assert set(pairs["tar_at_far"].values()) == {None}
+    assert pairs["opis"] is None
+    assert "4 pairs of two classes do not carry a FAR of 0.1 or" in out
+    assert "DIR at FAR 0.1 (cosine)" in out
+    assert result["identification"]["test"]["queries"] == 4
+    assert "4 queries do not carry" in " ".join(out.split())
+    with Image.open(arrays / "out" / "roc.png") as image:
+        assert image.size > (300, 200)
+
+
+def test_rates_that_pairs_carry_are_printed(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(20, size=600)
+    embeddings = rng.normal(size=(20, 16))[labels] + rng.normal(size=(600, 16))
+    np.save(tmp_path / "e.npy", embeddings)
+    np.save(tmp_path / "l.npy", labels)
+    words = (f"--labels={tmp_path / 'l.npy'}", f"--output_dir={tmp_path}")
+    code, out, _ = evaluate(
+        capsys, tmp_path / "e.npy", *words, "--verification", "--open_set"
+    )
+    assert code == 0
+    result = json.loads((tmp_path / "evaluation.json").read_text())
+    rate = result["verification"]["test"]["tar_at_far"]["0.001"]
+    assert f"{rate['tar']:.4f} ({rate['threshold']:.4f})" in out
+    assert rate["far"] <= 0.001
+    found = result["identification"]["test"]["dir_at_far"]["0.1"]
+    assert 0 < found["interval"][0] < found["dir"] < found["interval"][1] < 1
+    assert f"{found['dir']:.4f}" in out

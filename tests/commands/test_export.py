@@ -1,6 +1,5 @@
 """A run, exported by the command line in every format, and what it refuses."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -8,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf import cli, images
+from dce_tf import cli
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS
 from dce_tf.export import EXPORT_FORMATS
-from dce_tf.run_directory import RunDirectory
+from dce_tf.images import preprocessing
+from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.exporting import image_source
 from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.session import build_extractor
@@ -57,13 +57,13 @@ def files(data: Path) -> list[Path]:
 @pytest.fixture(scope="module")
 def trained(run: RunDirectory, files: list[Path]) -> np.ndarray:
     """The embeddings of the files by the model of the best epoch."""
-    extractor = build_extractor(load_best_model(run), run.config())
+    extractor = build_extractor(load_best_model(run), run.config().data)
     return extractor.embeddings([str(path) for path in files])
 
 
 def pixels(files: list[Path]) -> np.ndarray:
-    decoded = (images.open_picture(path.read_bytes()) for path in files)
-    return np.stack([images.evaluation_image(each, SIZE) for each in decoded])
+    decoded = (preprocessing.open_picture(path.read_bytes()) for path in files)
+    return np.stack([preprocessing.evaluation_image(each, SIZE) for each in decoded])
 
 
 def read(name: str, folder: Path, files: list[Path]) -> np.ndarray:
@@ -119,7 +119,7 @@ def test_int8_is_calibrated_on_the_training_split(
     assert cli.main(["export", str(model), size, *words]) == 2
     assert "pass --dataset and --data_dir" in capfd.readouterr().err
     config = run.config()
-    data = [f"--dataset={config.dataset}", f"--data_dir={config.data_dir}"]
+    data = [f"--dataset={config.data.dataset}", f"--data_dir={config.data.data_dir}"]
     by_file = export(capfd, model, size, *words, *data)
     by_run = export(capfd, run.path, *words)
     one, other = (read("litert_int8", each, files) for each in (by_file, by_run))
@@ -131,10 +131,10 @@ def test_int8_is_calibrated_on_the_training_split(
 @pytest.mark.slow
 def test_broken_images_are_no_examples(run: RunDirectory, tmp_path: Path) -> None:
     root = fakes.write_csv(tmp_path / "data", num_classes=12, images_per_class=8)
-    config = dataclasses.replace(run.config(), data_dir=str(root))
+    config = run.config().replace(data_dir=str(root))
     listed = tmp_path / "bad_images.json"
     whole = image_source(config, listed)(1000)
-    broken = DATASETS.build(config.dataset, data_dir=str(root)).train.paths[0]
+    broken = DATASETS.build(config.data.dataset, data_dir=str(root)).train.paths[0]
     Path(broken).write_bytes(b"no image")
     with pytest.raises(ValueError, match=f"{broken} cannot be decoded"):
         image_source(config, listed)(1000)

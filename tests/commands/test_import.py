@@ -9,7 +9,7 @@ import tensorflow as tf
 from safetensors.numpy import save_file
 
 from dce_tf import cli
-from tests.backbones.test_resnet50 import by_loop, make_tensors
+from tests.network.backbones.test_resnet50 import by_loop, make_tensors
 
 IMAGE = np.random.default_rng(1).uniform(0, 255, (64, 64, 3))
 
@@ -62,6 +62,31 @@ def test_2021_scales_the_whole_and_keeps_the_masks(tmp_path: Path, tensors) -> N
     got = model(IMAGE[None].astype(np.float32))[0]
     np.testing.assert_allclose(got, whole / np.linalg.norm(whole), atol=2e-3)
     np.testing.assert_array_equal(model.embedding.masks, masks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layer3.6.conv1.weight": (256, 1024, 1, 1)}, "1 belong to another network"),
+        ({"embedding.1.weight": (8, 8)}, "another network (embedding.1.weight)"),
+        ({"masks.0": (8,), "masks.2": (8,)}, "1 are missing (masks.1)"),
+        ({"masks.0": (7,)}, "masks.0 has the shape (7,); expected (8,)"),
+        ({"embedding.weight": (8, 512)}, "shape (8, 512); expected (8, 2048)"),
+        ({"embedding.bias": (2,)}, "embedding.bias has the shape (2,); expected (8,)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_checkpoint_of_another_network_is_refused(
+    changes: dict[str, tuple], message: str, tmp_path: Path, tensors, capsys
+) -> None:
+    path = tmp_path / "model.safetensors"
+    drawn = {name: np.ones(shape, np.float32) for name, shape in changes.items()}
+    save_file({**tensors, **drawn}, path)
+    assert cli.main(["import", str(path), "--num_clusters=1"]) == 1
+    error = capsys.readouterr().err
+    assert f"Error: {path}: " in error
+    assert message in error
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_says_what_is_missing(tmp_path: Path, tensors, capsys) -> None:

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from dce_tf import cli
+from dce_tf.commands.index import _source_of
 from dce_tf.config import Config
 from dce_tf.index import open_collection
-from dce_tf.run_directory import RunDirectory
+from dce_tf.record.run_directory import RunDirectory
 from tests import fakes
 from tests.saved_models import write_saved_model
 
@@ -53,13 +54,17 @@ def run(version: Path, tmp_path: Path) -> RunDirectory:
     return make_run(tmp_path, version)
 
 
-def test_a_run_is_searched_in_three_commands(run: RunDirectory, capsys) -> None:
+def test_a_run_is_searched_in_three_commands(
+    run: RunDirectory, version: Path, capsys
+) -> None:
     out = succeed(capsys, "embed", run.path)
     assert "20 images embedded" in out
     assert f"python main.py index {run.path}/embeddings" in out
     out = succeed(capsys, "index", run.path / "embeddings")
     assert "20 images, exact" in out
     assert f"python main.py search {run.path}/index PHOTO.jpg" in out
+    served = version.resolve()
+    assert f"python main.py serve {served} --index={run.path}/index\n" in out
     data = run.path.parent / "data"
     query = sorted((data / "images" / "query").rglob("*.jpg"))[0]
     gallery = sorted((data / "images" / "gallery").rglob("*.jpg"))[0]
@@ -80,6 +85,39 @@ def test_a_run_is_searched_in_three_commands(run: RunDirectory, capsys) -> None:
     assert best["metadata"] == {"split": "gallery"}
     drawn = open_collection(str(run.path / "index"), read_only=True).map()
     assert len(drawn["points"]) == 20
+
+
+def test_matches_are_explained_on_a_sheet(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = tmp_path / "model" / "export" / "1"
+    earlier = tmp_path / "earlier"
+    write_saved_model(version, explains=True)
+    for folder in (version, write_saved_model(earlier)):
+        (folder / "assets.extra").mkdir()
+        card = json.dumps({"fingerprint": "ab" * 32})
+        (folder / "assets.extra" / "model_card.json").write_text(card)
+    run = make_run(tmp_path, version)
+    succeed(capsys, "embed", run.path)
+    succeed(capsys, "index", run.path / "embeddings", "--map=none")
+    photo = next((tmp_path / "data" / "images" / "query").rglob("*.jpg"))
+    monkeypatch.chdir(tmp_path)
+    words = ["search", run.path / "index", photo, "-k=2"]
+    assert "Written: explained.png" in succeed(capsys, *words, "--explain")
+    with Image.open("explained.png") as sheet:
+        assert sheet.width > sheet.height
+        explained = np.asarray(sheet.convert("RGB")).astype(int)
+    reds = np.count_nonzero(explained[..., 0] - explained[..., 2] > 120)
+    succeed(capsys, *words, "--sheet=plain.png")
+    with Image.open("plain.png") as sheet:
+        plain = np.asarray(sheet.convert("RGB")).astype(int)
+    assert reds > np.count_nonzero(plain[..., 0] - plain[..., 2] > 120)
+    assert "Written: mine.png" in succeed(
+        capsys, *words, "--explain", "--sheet=mine.png"
+    )
+    code, _, err = call(capsys, *words, "--explain", f"--run={earlier}")
+    assert code == 2
+    assert "Export it again" in err
 
 
 def test_filter_and_split(run: RunDirectory, capsys) -> None:
@@ -103,9 +141,15 @@ def test_filter_and_split(run: RunDirectory, capsys) -> None:
     opened.close()
 
 
-def test_list_of_ones_own_goes_all_the_way_to_milvus(
-    version: Path, tmp_path: Path, capsys
+@pytest.mark.parametrize("home", ["milvus", "postgres"])
+def test_list_of_ones_own_goes_all_the_way_to_a_server(
+    home: str, version: Path, tmp_path: Path, request: pytest.FixtureRequest, capsys
 ) -> None:
+    if home == "milvus":
+        given = shown = f"{tmp_path}/m.db"
+    else:
+        shown = request.getfixturevalue("postgres_server").dsn
+        given = shown.replace("postgres@", "postgres:s3cret@")
     rng = np.random.default_rng(0)
     lines = ["id,path,label,price"]
     for number in range(8):
@@ -124,9 +168,10 @@ def test_list_of_ones_own_goes_all_the_way_to_milvus(
     assert "1 cannot be read" in said
     (bad,) = out.glob("bad-*.parquet")
     assert pq.read_table(bad)["id"].to_pylist() == [200]
-    said = succeed(capsys, "index", out, f"--milvus={tmp_path}/m.db", "--name=goods")
-    where = f"milvus:{tmp_path}/m.db#goods"
-    assert f"search {where} PHOTO.jpg" in said
+    said = succeed(capsys, "index", out, f"--{home}={given}", "--name=goods")
+    assert "8 images, " in said
+    assert f"search '{home}:{shown}#goods' PHOTO.jpg" in said.replace("\n", " ")
+    where = f"{home}:{given}#goods"
     words = [where, tmp_path / "3.jpg", '--filter={"price": {"$lt": 4}}', "--json"]
     (found,) = json.loads(succeed(capsys, "search", *words))
     assert len(found["hits"]) == 4
@@ -205,6 +250,18 @@ def test_other_model_is_refused_with_both_fingerprints(
             2,
             "do not go together",
         ),
+        (["index", "RUN/embeddings", "--postgres=host=h"], 2, "Pass --name"),
+        (
+            ["index", "RUN/embeddings", "--postgres=host=h", "--milvus=x.db"],
+            2,
+            "--milvus and --postgres do not go together",
+        ),
+        (
+            ["search", "postgres:host=/none dbname=x#t", "PHOTO"],
+            1,
+            "postgres:host=/none dbname=x#t cannot be reached",
+        ),
+        (["search", "postgres:host=/none", "PHOTO"], 2, "expected postgres:DSN#NAME"),
         (["search", "RUN/index"], 2, "Expected an index and image files"),
         (["search"], 2, "Expected an index and image files"),
         (["search", "RUN", "PHOTO"], 1, "is no index"),
@@ -240,3 +297,16 @@ def test_model_that_has_moved_is_asked_for(
     assert code == 2
     assert "not at /nowhere/export/1. Pass --run" in err
     succeed(capsys, "search", indexed.path / "index", photo, f"--run={version}")
+
+
+def test_what_is_served_is_the_run_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "my run" / "export" / "1"
+    assert _source_of(str(model)) == str(model)
+    model.mkdir(parents=True)
+    (tmp_path / "my run" / "config.json").touch()
+    assert _source_of(str(model)) == f"{tmp_path}/my run"
+    monkeypatch.chdir(tmp_path)
+    assert _source_of(str(model)) == "my run"
+    assert _source_of("") == "MODEL"

@@ -25,7 +25,6 @@ NEEDED = [
     ("csv", "index.csv"),
     ("cub", "images.txt"),
     ("cub", "image_class_labels.txt"),
-    ("folder", "train"),
     ("folder", "test"),
     ("inshop", "Eval/list_eval_partition.txt"),
     ("inshop", "Img"),

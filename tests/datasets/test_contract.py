@@ -12,6 +12,7 @@ from PIL import Image
 
 from dce_tf.datasets import DATASETS, Splits, glyph_classes, glyphs
 from tests import fakes
+from tests.datasets import foreign
 
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "cars": fakes.write_cars,
@@ -19,11 +20,15 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "csv": fakes.write_csv,
     "folder": fakes.write_folder,
     "glyphs": lambda root: root,
+    "hf": foreign.write_hf,
     "inshop": fakes.write_inshop,
     "sop": fakes.write_sop,
+    "tfds": foreign.write_tfds,
     "vid": fakes.write_vid,
+    "webdataset": foreign.write_webdataset,
     "whale": fakes.write_whale,
 }
+SPECS = {"tfds": "tfds(name=tiny_fruit)"}
 
 
 @pytest.fixture(params=list(DATASETS))
@@ -35,8 +40,10 @@ def splits(
         for character in "ABEG"
     ]
     monkeypatch.setattr(glyphs, "choose_classes", lambda: few)
-    root = WRITERS[request.param](tmp_path)
-    return DATASETS.build(request.param, data_dir=str(root), allow_partial_data=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = WRITERS[request.param](tmp_path / "data")
+    spec = SPECS.get(request.param, request.param)
+    return DATASETS.build(spec, data_dir=str(root), allow_partial_data=True)
 
 
 def test_labels_are_contiguous_and_named(splits: Splits) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import DATASETS, Splits
-from dce_tf.errors import UsageError
+from dce_tf.datasets.checks import require_train
 from tests import fakes
 
 HEAD = "path,label,split"
@@ -96,8 +97,7 @@ def test_bad_line_is_named(tmp_path: Path, lines: list[str], message: str) -> No
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "found no images; expected images in train"),
-        (TEST, "found 2 images in test; expected images in train"),
+        ([], "found no images; expected test, or query and gallery"),
         (TRAIN, "found 3 images in train; expected test, or query and gallery"),
         ([*TRAIN, "q,owl,query"], "1 images in query; expected query and gallery"),
         ([*TRAIN, "g,owl,gallery"], "1 images in gallery; expected query and gallery"),
@@ -161,11 +161,59 @@ def test_queries_without_a_match_stay_and_are_reported(tmp_path: Path) -> None:
 
 
 def test_lone_images_of_val_and_test_are_reported(tmp_path: Path) -> None:
-    splits = read(tmp_path, [*TRAIN, *TEST, "t,yak,test", "v,emu,val"])
+    val = ["v,emu,val", "w,fox,val", "x,fox,val"]
+    splits = read(tmp_path, [*TRAIN, *TEST, "t,yak,test", *val])
     assert len(splits.warnings) == 2
     assert "1 classes of test have one image" in splits.warnings[0]
     assert "'yak'" in splits.warnings[0]
     assert "1 classes of val have one image" in splits.warnings[1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["t,owl,test", "u,yak,test"], "one image of each of 2 classes in test"),
+        ([*TEST, "v,emu,val"], "one image of each of 1 classes in val"),
+        (
+            ["q,owl,query", "g,yak,gallery"],
+            "no class of query in gallery, e.g. 'owl'; gallery has such as 'yak'",
+        ),
+    ],
+)
+def test_search_that_can_find_nothing_is_refused(
+    tmp_path: Path, lines: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, [*TRAIN, *lines])
+
+
+def test_data_without_a_train_split_are_read_for_evaluation(tmp_path: Path) -> None:
+    splits = read(tmp_path, TEST)
+    assert len(splits.train) == 0
+    assert len(splits.query) == 2
+    assert list(splits.parts()) == ["test"]
+    with pytest.raises(ValueError, match="here: found no images in train"):
+        require_train(splits, "here")
+
+
+def test_a_class_in_two_spellings_of_a_number_is_refused(tmp_path: Path) -> None:
+    lines = ["q,7,query", "g,7.0,gallery", "h,7,gallery"]
+    with pytest.raises(ValueError, match=r"found the classes '7' and '7\.0'"):
+        read(tmp_path, [*TRAIN, *lines])
+
+
+def test_names_that_look_alike_are_one_class_or_reported(tmp_path: Path) -> None:
+    decomposed = "Cafe\u0301"
+    lines = [
+        f"q,{decomposed},query",
+        "g,Caf\u00e9\u200b,gallery",
+        "h,CAF\u00c9,gallery",
+    ]
+    splits = read(tmp_path, [*TRAIN, *lines])
+    assert splits.gallery.class_names == ("CAF\u00c9", "Caf\u00e9")
+    assert splits.query.labels.tolist() == [1]
+    (warning,) = splits.warnings
+    assert "differ from another only in case" in warning
 
 
 def test_classes_in_val_and_test_are_reported(tmp_path: Path) -> None:

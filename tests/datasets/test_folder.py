@@ -1,14 +1,14 @@
-import shutil
 from pathlib import Path
 
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import DATASETS, Splits
 from tests import fakes
 
 
-def read(root: Path) -> Splits:
-    return DATASETS.build("folder", data_dir=str(root), allow_partial_data=False)
+def read(root: Path, spec: str = "folder") -> Splits:
+    return DATASETS.build(spec, data_dir=str(root), allow_partial_data=False)
 
 
 def touch(root: Path, *paths: str) -> None:
@@ -56,6 +56,7 @@ def test_other_files_and_empty_classes_are_reported(tmp_path: Path) -> None:
     files, classes = read(tmp_path).warnings
     assert "1 .tif" in files
     assert "1 bare" in files
+    assert "Convert those to be used to JPEG, PNG, GIF, BMP or WebP." in files
     assert "1 class folders hold no image" in classes
     assert "train/empty" in classes
 
@@ -78,15 +79,16 @@ def test_wrong_layout_is_named(tmp_path: Path, paths: list[str], message: str) -
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("gone", "message"),
-    [("train", "expected images in train"), ("test", "expected test, or query and")],
-)
-def test_missing_split_is_named(tmp_path: Path, gone: str, message: str) -> None:
-    fakes.write_folder(tmp_path, 2, 2)
-    shutil.rmtree(tmp_path / gone)
-    with pytest.raises(ValueError, match=message):
+def test_missing_test_is_named(tmp_path: Path) -> None:
+    fakes.write_folder(tmp_path, 2, 2, splits=("train",))
+    with pytest.raises(ValueError, match="expected test, or query and"):
         read(tmp_path)
+
+
+def test_folder_without_train_is_read_for_evaluation(tmp_path: Path) -> None:
+    fakes.write_folder(tmp_path, 2, 2, splits=("query", "gallery"))
+    splits = read(tmp_path)
+    assert [len(part) for part in (splits.train, splits.query)] == [0, 4]
 
 
 def test_class_in_train_and_test_is_named_with_an_image(tmp_path: Path) -> None:
@@ -102,3 +104,52 @@ def test_missing_folder_and_file_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "file")
     with pytest.raises(ValueError, match="file: found no folders"):
         read(tmp_path / "file")
+
+
+def write_classes(root: Path, **sizes: int) -> None:
+    touch(root, *(f"{name}/{i}.jpg" for name, n in sizes.items() for i in range(n)))
+
+
+def test_whole_classes_are_dealt_out(tmp_path: Path) -> None:
+    write_classes(tmp_path, **{f"c{number}": 3 for number in range(10)}, lone=1)
+    splits = read(tmp_path, "folder(test_fraction=0.3)")
+    train, test = splits.train.class_names, splits.query.class_names
+    assert splits.leave_one_out
+    assert len(test) == 3
+    assert sorted([*train, *test]) == sorted([*(f"c{n}" for n in range(10)), "lone"])
+    assert "lone" in train
+    assert len(splits.train) + len(splits.query) == 31
+
+
+def test_a_class_stays_on_its_side_when_one_comes(tmp_path: Path) -> None:
+    write_classes(tmp_path, **{f"c{number}": 2 for number in range(20)})
+    before = set(read(tmp_path, "folder(test_fraction=0.5)").query.class_names)
+    write_classes(tmp_path, another=2)
+    after = set(read(tmp_path, "folder(test_fraction=0.5)").query.class_names)
+    assert len(before ^ after) <= 2
+
+
+def test_each_side_has_two_classes_to_tell_apart(tmp_path: Path) -> None:
+    write_classes(tmp_path, a=2, b=2, c=2, d=5)
+    for share in (0.01, 0.99):
+        splits = read(tmp_path, f"folder(test_fraction={share})")
+        assert len(splits.train.class_names) == len(splits.query.class_names) == 2
+
+
+@pytest.mark.parametrize("share", ["0", "1.0", "1", "half", "nan"])
+def test_share_of_the_test_is_checked(tmp_path: Path, share: str) -> None:
+    with pytest.raises(UsageError, match=r"expected a share in \(0, 1\)"):
+        read(tmp_path, f"folder(test_fraction={share})")
+
+
+def test_folders_of_the_other_layout_are_told_apart(tmp_path: Path) -> None:
+    write_classes(tmp_path, a=2, b=2, c=2, d=1)
+    message = r"pass --dataset='folder\(test_fraction=0.2\)'"
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path)
+    message = "found 4 classes, 3 of them with two images or more; expected 4 such"
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, "folder(test_fraction=0.5)")
+    touch(tmp_path, "train/x/1.jpg")
+    with pytest.raises(ValueError, match="Leave test_fraction out: these are splits"):
+        read(tmp_path, "folder(test_fraction=0.5)")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import DATASETS, Splits, cars, cub, sop
-from dce_tf.errors import UsageError
 from tests import fakes
 
 WRITERS: dict[str, Callable[[Path], Path]] = {

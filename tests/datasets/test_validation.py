@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import Images
 from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
-from dce_tf.errors import UsageError
 
 
 def images(*sizes: int) -> Images:

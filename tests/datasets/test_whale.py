@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import DATASETS, Splits
-from dce_tf.errors import UsageError
 from tests import fakes
 
 

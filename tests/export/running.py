@@ -11,8 +11,8 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from dce_tf import images
-from dce_tf.model import EmbeddingModel
+from dce_tf.images import preprocessing
+from dce_tf.network.model import EmbeddingModel
 from tests.export.conftest import SIZE
 
 RUNNER = Path(__file__).with_name("run_saved_model.py")
@@ -44,7 +44,10 @@ BATCH = [
 
 
 def evaluated(model: EmbeddingModel, batch: list[bytes]) -> np.ndarray:
-    read = [images.evaluation_image(images.open_picture(data), SIZE) for data in batch]
+    read = [
+        preprocessing.evaluation_image(preprocessing.open_picture(data), SIZE)
+        for data in batch
+    ]
     return model(tf.stack(read)).numpy()
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from dce_tf.export import export_saved_model
 from dce_tf.export.fingerprint import fingerprint, fingerprint_model
 from dce_tf.export.truncation import keep_learners
-from dce_tf.model import EmbeddingModel, set_precision
+from dce_tf.network.model import EmbeddingModel, set_precision
 from tests.export.conftest import SIZE, build_model
 
 Copy = Callable[[EmbeddingModel], EmbeddingModel]

@@ -12,12 +12,18 @@ import openvino
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from dce_tf.errors import UsageError
-from dce_tf.export import EXPORT_FORMATS, Embedder, write_version
+from dce_tf.base.errors import UsageError
+from dce_tf.export import EXPORT_FORMATS, ServableEmbedder, write_version
 from dce_tf.export.agreement import draw_images
 from dce_tf.export.fingerprint import fingerprint
-from dce_tf.model import EmbeddingModel, set_precision
-from tests.export.conftest import SIZE, build_model, build_with_everything
+from dce_tf.network.model import EmbeddingModel, set_precision
+from tests.export.conftest import (
+    CONVOLUTIONS,
+    SIZE,
+    build_model,
+    build_with,
+    build_with_everything,
+)
 
 FLOATS = [name for name in EXPORT_FORMATS if name != "litert_int8"]
 IMAGES = draw_images(SIZE, 5)
@@ -29,7 +35,7 @@ def real_images(count: int) -> np.ndarray:
 
 def write(name: str, model: EmbeddingModel, folder: Path, precision: str = "") -> Path:
     export_format = EXPORT_FORMATS.build(name, real_images=real_images)
-    embedder = Embedder(model, SIZE, precision or export_format.precisions[0])
+    embedder = ServableEmbedder(model, SIZE, precision or export_format.precisions[0])
     return write_version(embedder, export_format, folder, {"name": "mine"}, ["a", "é"])
 
 
@@ -69,6 +75,22 @@ def test_layers_that_some_runtimes_lack_are_converted(
     np.testing.assert_allclose(got, model(IMAGES).numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("convolution", list(CONVOLUTIONS))
+@pytest.mark.parametrize("name", list(EXPORT_FORMATS))
+def test_every_convolution_is_had_in_the_fewest_bits_of_a_format(
+    name: str, convolution: str, tmp_path: Path
+) -> None:
+    model = build_with(convolution)
+    precision = EXPORT_FORMATS.factory(name).precisions[-1]
+    folder = write(name, model, tmp_path, precision)
+    got, expected = embed(name, folder), model(IMAGES).numpy()
+    lowest = {"float32": 0.999999, "float16": 0.9999, "int8": 0.95}[precision]
+    assert np.sum(got * expected, axis=1).min() > lowest
+    assert card_of(folder)["precision"] == precision
+    rounded = np.abs(got - expected).max() > 1e-6
+    assert rounded == (precision != "float32")
+
+
 @pytest.mark.parametrize("name", list(EXPORT_FORMATS))
 def test_card_and_labels_say_what_it_is(
     name: str, written: dict[str, Path], model: EmbeddingModel
@@ -87,14 +109,15 @@ def test_only_int8_is_another_model(written: dict[str, Path]) -> None:
     assert fingerprint(written["litert_int8"]) != fingerprint(written["litert"])
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino", "litert"])
+@pytest.mark.parametrize("name", ["saved_model", "onnx", "openvino", "litert"])
 def test_float16_halves_the_file(
     name: str, written: dict[str, Path], model: EmbeddingModel, tmp_path: Path
 ) -> None:
     folder = write(name, model, tmp_path, "float16")
 
     def size(version: Path) -> int:
-        return max(path.stat().st_size for path in version.iterdir())
+        files = (path for path in version.rglob("*") if path.is_file())
+        return max(path.stat().st_size for path in files)
 
     assert 0.45 < size(folder) / size(written[name]) < 0.6
     assert card_of(folder)["precision"] == "float16"
@@ -116,6 +139,18 @@ def test_openvino_names_its_tensors(written: dict[str, Path]) -> None:
     model = openvino.Core().read_model(written["openvino"] / "model.xml")
     assert model.input("images").partial_shape.to_string() == "[?,32,32,3]"
     assert model.output("embedding").partial_shape.to_string() == "[?,16]"
+
+
+def test_card_says_how_openvino_computes_in_float32(
+    written: dict[str, Path], model: EmbeddingModel
+) -> None:
+    settings = card_of(written["openvino"])["runtime"]
+    assert settings == {"INFERENCE_PRECISION_HINT": "f32"}
+    file = written["openvino"] / "model.xml"
+    compiled = openvino.Core().compile_model(file, "CPU", settings)
+    assert compiled.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
+    got = compiled({"images": IMAGES})["embedding"]
+    np.testing.assert_allclose(got, model(IMAGES).numpy(), atol=1e-5)
 
 
 def test_int8_computes_in_whole_numbers(
@@ -163,19 +198,19 @@ def test_export_that_does_not_agree_is_refused_and_leaves_nothing(
     other = EmbeddingModel.from_config(model.get_config())
     other.build((None, SIZE, SIZE, 3))
 
-    def wrong(embedder: Embedder, folder: Path) -> None:
+    def wrong(embedder: ServableEmbedder, folder: Path) -> None:
         other.save(folder / "model.keras")
 
     monkeypatch.setattr(keras_format, "write", wrong)
     with pytest.raises(ValueError, match=r"keras export does not embed .* cosine was"):
-        write_version(Embedder(model, SIZE), keras_format, tmp_path)
+        write_version(ServableEmbedder(model, SIZE), keras_format, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_converter_that_fails_is_named_with_its_reason(
     model: EmbeddingModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: object, embedder: Embedder, folder: Path) -> None:
+    def fail(self: object, embedder: ServableEmbedder, folder: Path) -> None:
         raise RuntimeError("no op for this layer.\nand much more")
 
     monkeypatch.setattr(EXPORT_FORMATS.factory("openvino"), "write", fail)
@@ -204,9 +239,8 @@ def test_missing_library_is_named_with_its_remedy(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(
-        UsageError, match=rf"needs {module}: pip install .*'\.\[formats\]'"
-    ):
+    remedy = rf"needs {module}: `pip install \S+`, .* `pip install '\.\[formats\]'`"
+    with pytest.raises(UsageError, match=remedy):
         EXPORT_FORMATS.build(name)
 
 

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from dce_tf.backbones import build_backbone
 from dce_tf.export import export_saved_model
 from dce_tf.export.scan import require_core_ops
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.model import EmbeddingModel
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
 from tests.export.conftest import SIZE
 from tests.export.running import BATCH, as_bytes, run_in_c
 

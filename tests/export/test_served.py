@@ -53,3 +53,24 @@ def test_model_without_the_signature_is_refused(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "1"))
     with pytest.raises(ValueError, match="found signatures none; expected serving_d"):
         ServedModel(tmp_path / "1")
+
+
+class FlagsOfWebp(tf.Module):
+    """Embeds a file as its byte 20, where WebP has its flags."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+    def embed(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        flags = tf.io.decode_raw(tf.strings.substr(image_bytes, 20, 1), tf.uint8)
+        return {"embedding": tf.cast(flags, tf.float32)}
+
+
+def test_models_exported_earlier_get_animations_with_alpha_announced(
+    tmp_path: Path,
+) -> None:
+    module = FlagsOfWebp()
+    signatures = {"serving_default": module.embed}
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=signatures)
+    unsafe = b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0\x02" + bytes(9)
+    other = b"x" + unsafe[1:]
+    found = ServedModel(tmp_path / "1").embed([unsafe, other])
+    np.testing.assert_array_equal(found, [[0x12], [0x02]])

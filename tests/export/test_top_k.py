@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
-from dce_tf.export import Embedder, write_version
+from dce_tf.base.errors import UsageError
+from dce_tf.export import ServableEmbedder, write_version
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.export.formats.saved_model import SavedModel
 from dce_tf.export.gallery import read_gallery
@@ -20,7 +20,7 @@ from dce_tf.index.embeddings import (
     read_records,
     write_part,
 )
-from dce_tf.model import EmbeddingModel
+from dce_tf.network.model import EmbeddingModel
 from tests.export.conftest import SIZE
 from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
 
@@ -48,7 +48,7 @@ def write_some(
 def gallery(model: EmbeddingModel, tmp_path: Path) -> Path:
     """The first pictures of the batch, some of unknown class, and their negatives."""
     vectors = evaluated(model, BATCH)
-    made_by = Embedder(model, SIZE).fingerprint
+    made_by = ServableEmbedder(model, SIZE).fingerprint
     folder = tmp_path / "gallery"
     # Whoever wrote them may not have scaled them.
     write_some(
@@ -62,7 +62,7 @@ def test_nearest_of_the_gallery_are_found_without_python(
     model: EmbeddingModel, gallery: Path, tmp_path: Path
 ) -> None:
     folder = write_version(
-        Embedder(model, SIZE), SavedModel(gallery, top_k=7), tmp_path / "export"
+        ServableEmbedder(model, SIZE), SavedModel(gallery, top_k=7), tmp_path / "export"
     )
     found = run_in_c(folder, "top_k", tmp_path, **as_bytes(BATCH))
     vectors = evaluated(model, BATCH)
@@ -86,7 +86,9 @@ def test_gallery_lies_with_the_weights_and_is_warmed_up(
     names = [f"more-{row}" for row in range(len(many))]
     made_by = fingerprint(exported)
     write_some(gallery, 2, many, names, [None] * len(many), made_by)
-    folder = write_version(Embedder(model, SIZE), SavedModel(gallery), tmp_path / "e")
+    folder = write_version(
+        ServableEmbedder(model, SIZE), SavedModel(gallery), tmp_path / "e"
+    )
     assert (folder / "saved_model.pb").stat().st_size < many.nbytes // 2
     assert fingerprint(folder) == made_by
     warm = folder / "assets.extra" / "tf_serving_warmup_requests"
@@ -105,7 +107,9 @@ def test_more_neighbours_than_images_are_refused(
     for k in (0, 8):
         with pytest.raises(UsageError, match=f"--top_k={k}: .* 7 images. Use 1 to 7"):
             write_version(
-                Embedder(model, SIZE), SavedModel(gallery, top_k=k), tmp_path / "e"
+                ServableEmbedder(model, SIZE),
+                SavedModel(gallery, top_k=k),
+                tmp_path / "e",
             )
     assert list((tmp_path / "e").iterdir()) == []
 
@@ -150,7 +154,7 @@ def test_index_is_a_gallery_as_it_is_now(gallery: Path, tmp_path: Path) -> None:
 def test_ids_that_read_the_same_and_an_empty_folder_are_refused(
     model: EmbeddingModel, gallery: Path, tmp_path: Path
 ) -> None:
-    made_by = Embedder(model, SIZE).fingerprint
+    made_by = ServableEmbedder(model, SIZE).fingerprint
     write_some(gallery, 2, np.eye(16)[:1], ["10"], [None], made_by)
     with pytest.raises(ValueError, match="the id 10 twice"):
         read_gallery(gallery, made_by)

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dce_tf.backbones import build_backbone
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.export import export_saved_model
-from dce_tf.export.truncation import keep_learners
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.model import EmbeddingModel
+from dce_tf.export.truncation import drop_heads, keep_learners
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
 from tests.export.conftest import SIZE
 from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
 
@@ -51,3 +51,28 @@ def test_what_cannot_be_cut_is_refused(model: EmbeddingModel) -> None:
             keep_learners(model, count)
     with pytest.raises(UsageError, match="masks over the whole embedding"):
         keep_learners(built("masks"), 2)
+
+
+def test_heads_and_centroids_are_dropped() -> None:
+    for options in (
+        {"parts": "heads", "head_units": 20},
+        {"keep_centroids": True},
+        {"parts": "masks", "keep_centroids": True},
+    ):
+        layer = DivideConquerEmbedding(16, 4, **options)
+        model = EmbeddingModel(build_backbone("small"), layer)
+        model.build((None, SIZE, SIZE, 3))
+        dropped = drop_heads(model)
+        np.testing.assert_array_equal(
+            evaluated(dropped, BATCH), evaluated(model, BATCH)
+        )
+        assert dropped.embedding.head_kernel is dropped.embedding.centroids is None
+        assert drop_heads(dropped) is dropped
+
+
+def test_learners_with_heads_are_not_cut() -> None:
+    layer = DivideConquerEmbedding(16, 4, "heads", head_units=20)
+    model = EmbeddingModel(build_backbone("small"), layer)
+    model.build((None, SIZE, SIZE, 3))
+    with pytest.raises(UsageError, match="heads of their own"):
+        keep_learners(model, 2)

@@ -3,11 +3,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psycopg
 import pytest
 
+from benchmarks.postgres_server import PostgresServer
 from dce_tf.index import Collection, Record, build_collection, open_collection
 from dce_tf.index.milvus.building import build_milvus
-from dce_tf.index.milvus.terms import Address
+from dce_tf.index.milvus.conditions import Address as MilvusAddress
+from dce_tf.index.postgres.address import Address as PostgresAddress
+from dce_tf.index.postgres.building import build_postgres
 
 DIM = 8
 FINGERPRINT = "ab" * 32
@@ -45,7 +49,7 @@ def local(tmp_path: Path) -> Place:
 
 
 def milvus_place(folder: Path) -> Place:
-    address = Address(str(folder / "milvus.db"), "things")
+    address = MilvusAddress(str(folder / "milvus.db"), "things")
 
     def make(records: Sequence[Record] = (), **options: object) -> None:
         options = {"fingerprint": FINGERPRINT, "embedding_dim": DIM, **options}
@@ -59,7 +63,25 @@ def milvus(tmp_path: Path) -> Place:
     return milvus_place(tmp_path)
 
 
-@pytest.fixture(params=["local", "milvus"])
+def postgres_place(dsn: str, name: str = "things") -> Place:
+    address = PostgresAddress(dsn, name)
+
+    def make(records: Sequence[Record] = (), **options: object) -> None:
+        options = {"fingerprint": FINGERPRINT, "embedding_dim": DIM, **options}
+        build_postgres(address, [records], **options)
+
+    return Place(str(address), make)
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Place:
+    """A place in a database without any table of ours."""
+    with psycopg.connect(postgres_server.dsn) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS dce_tf CASCADE")
+    return postgres_place(postgres_server.dsn)
+
+
+@pytest.fixture(params=["local", "milvus", "postgres"])
 def place(request: pytest.FixtureRequest) -> Place:
     return request.getfixturevalue(request.param)
 
@@ -80,7 +102,17 @@ def emptied(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-@pytest.fixture(params=["local", "emptied"])
+@pytest.fixture(scope="session")
+def emptied_postgres(postgres_server: PostgresServer) -> Place:
+    """A place in a database of its own, which stays."""
+    with psycopg.connect(postgres_server.dsn, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE stays")
+    place = postgres_place(postgres_server.dsn.replace("/postgres?", "/stays?"))
+    place.make()
+    return place
+
+
+@pytest.fixture(params=["local", "emptied", "emptied_postgres"])
 def collection(request: pytest.FixtureRequest) -> Iterator[Collection]:
     place = request.getfixturevalue(request.param)
     if request.param == "local":
@@ -89,6 +121,9 @@ def collection(request: pytest.FixtureRequest) -> Iterator[Collection]:
     yield opened
     if request.param == "emptied":
         opened._client.delete(opened.name, filter='id != ""')
+    elif request.param == "emptied_postgres":
+        with opened._connections.taken() as connection:
+            connection.execute(f"TRUNCATE dce_tf.records_{opened._home.number}")
     opened.close()
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,23 @@ def test_fewer_are_found_where_there_are_fewer(collection: Collection) -> None:
     assert len(collection.search(unit(0)[None], 50)[0]) == 2
     assert ids(collection.search(unit(0)[None], 50, {"label": "x"})[0]) == ["a"]
     assert collection.search(unit(0)[None], 50, {"label": "none"}) == [[]]
+
+
+def test_sample_draws_each_record_once_at_most(collection: Collection) -> None:
+    assert collection.sample(3).shape == (0, DIM)
+    collection.upsert([record(number, number) for number in range(20)])
+    collection.delete([7])
+    there = {n: unit(n) for n in range(20) if n != 7}
+    for count, expected in ((5, 5), (19, 19), (50, 19)):
+        drawn = collection.sample(count)
+        assert drawn.dtype == np.float32
+        found = [
+            n
+            for row in drawn
+            for n, v in there.items()
+            if np.allclose(v, row, atol=1e-6)
+        ]
+        assert len(drawn) == len(found) == len(set(found)) == expected
 
 
 def test_text_and_number_of_one_spelling_are_two(collection: Collection) -> None:
@@ -308,9 +326,9 @@ def test_bad_record_stops_all_of_an_upsert(
         (np.ones(DIM), 1, "width"),
         (np.zeros((1, DIM)), 1, "not all zero"),
         (np.full((1, DIM), np.inf), 1, "finite"),
-        (np.ones((1, DIM)), 0, "from 1 on"),
-        (np.ones((1, DIM)), 1.5, "from 1 on"),
-        (np.ones((1, DIM)), True, "from 1 on"),
+        (np.ones((1, DIM)), 0, "of 1 or more"),
+        (np.ones((1, DIM)), 1.5, "of 1 or more"),
+        (np.ones((1, DIM)), True, "of 1 or more"),
     ],
 )
 def test_bad_query_is_refused(collection: Collection, queries, k, message) -> None:
@@ -342,7 +360,7 @@ def test_another_model_is_refused_with_both_fingerprints(place: Place) -> None:
     place.make()
     place.open(fingerprint=FINGERPRINT).close()
     other = "cd" * 32
-    with pytest.raises(ValueError, match=f"{FINGERPRINT}.*{other}.*anew"):
+    with pytest.raises(ValueError, match=f"{FINGERPRINT}.*{other}.*again"):
         place.open(fingerprint=other)
     place.open().close()  # It was given back.
 
@@ -387,6 +405,18 @@ def test_many_threads_search_and_write(collection: Collection) -> None:
         thread.join()
     assert failures == []
     assert len(collection) == 50 + 4 * 5
+
+
+def test_a_thousand_searches_at_once_are_answered(collection: Collection) -> None:
+    collection.upsert([record(number, number, label="x") for number in range(100)])
+    where = {"label": "x"}
+
+    def nearest(number: int) -> int:
+        (hits,) = collection.search(unit(number % 100)[None], 1, where)
+        return hits[0].id
+
+    with ThreadPoolExecutor(64) as threads:
+        assert list(threads.map(nearest, range(1000))) == [*range(100)] * 10
 
 
 IDS = st.sampled_from([0, 1, 2, "0", "1", "a", "é/"])
@@ -459,6 +489,20 @@ def test_milvus_equals_plain_loops(emptied_of_four: str, steps: list) -> None:
 def emptied_of_four(milvus: Place) -> str:
     milvus.make(embedding_dim=4)
     return milvus.where
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=st.lists(STEPS, min_size=4, max_size=15))
+@pytest.mark.parametrize("kind", ["exact", "hnsw(links=4, ef_build=8, ef=1)"])
+def test_postgres_equals_plain_loops(postgres: Place, kind: str, steps: list) -> None:
+    postgres.make(embedding_dim=4, kind=kind, overwrite=True)
+    follow(postgres.where, steps)
 
 
 def follow(where: str, steps: list) -> None:

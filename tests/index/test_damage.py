@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dce_tf.index import DamagedError
 from dce_tf.index.manifest import Manifest
 from tests.index.conftest import Place, found, many, record, unit
 
@@ -18,7 +19,7 @@ def changed(folder: Path, **values: object) -> None:
     ("spoil", "message"),
     [
         (lambda folder: changed(folder, format=99), "found format 99; expected 1"),
-        (lambda folder: changed(folder, more=1), "not complete"),
+        (lambda folder: changed(folder, more=1), "damaged: nobody knows its 'more'"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be read"),
     ],
 )
@@ -28,6 +29,65 @@ def test_manifest_of_another_make_is_refused(
     local.make()
     spoil(folder)
     with pytest.raises(ValueError, match=message):
+        local.open()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("name", [1, "", "a/b", "../a", None, ["a"]]),
+        ("fingerprint", [1, None, {}]),
+        ("embedding_dim", [0, -1, 8.0, "8", True, None, 9, 2**70]),
+        ("kind", [1, None, "new", "hnsw(", "hnsw(x=1)", "auto(1)"]),
+        ("built_as", [1, None, "new", ["exact"]]),
+        ("created", [1, None]),
+        ("model", [1, None]),
+        ("image_root", [1, [], {}]),
+        ("map", [1, "pca", {}, [], {"method": "pca"}, {"method": [], "points": 1}]),
+        ("build", [-1, "1", None, 1.0, 2, [1]]),
+        ("count", [-1, "3", None, 2, 4]),
+        ("highest_row", [-1, "3", None]),
+        ("files", [1, None, [], {"a": 1}, {"../../etc/passwd": {}}, {}]),
+        ("files", [{"rows-1.npy": {"bytes": 1}}, {"rows-1.npy": None}]),
+    ],
+)
+def test_edited_manifest_is_damaged(
+    local: Place, folder: Path, name: str, values: list
+) -> None:
+    local.make(many(3))
+    written = (folder / "manifest.json").read_text()
+    for value in values:
+        changed(folder, **{name: value})
+        for read_only in (False, True):
+            with pytest.raises(DamagedError, match=r"manifest\.json is damaged: "):
+                local.open(read_only=read_only)
+        (folder / "manifest.json").write_text(written)
+    local.open().close()
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "1", '"a"', "{}", "[" * 10_000, '{"format": 1}']
+)
+def test_manifest_of_anything_else_is_refused(
+    local: Place, folder: Path, text: str
+) -> None:
+    local.make()
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(ValueError, match=r"manifest\.json"):
+        local.open()
+
+
+def test_vectors_of_another_width_than_the_manifest_says_are_damaged(
+    local: Place, folder: Path
+) -> None:
+    local.make()
+    opened = local.open()
+    opened.upsert(many(3))
+    opened.close()
+    path = folder / "manifest.json"
+    text = path.read_text().replace('"embedding_dim": 8', '"embedding_dim": 4')
+    path.write_text(text)
+    with pytest.raises(DamagedError, match=r"damaged|Vectors of 32 bytes"):
         local.open()
 
 
@@ -52,7 +112,7 @@ def test_damaged_structure_is_made_anew(
         opened = local.open(read_only=True)
     assert (found(opened, 500)[0], len(opened)) == ("new", 300)
     opened.close()
-    with pytest.warns(UserWarning, match=f"{name} is .*Making it anew"):
+    with pytest.warns(UserWarning, match=f"{name} is .*Making it again"):
         opened = local.open()
     assert (found(opened, 500)[0], len(opened)) == ("new", 300)
     assert 3 not in found(opened, 3)
@@ -68,7 +128,7 @@ def test_damaged_structure_is_made_anew(
 def test_damaged_records_are_named(local: Place, folder: Path, content: bytes) -> None:
     local.make(many(3))
     (folder / "records.sqlite").write_bytes(content)
-    with pytest.raises(ValueError, match=r"records\.sqlite.*anew with .*or put a copy"):
+    with pytest.raises(ValueError, match=r"records\.sqlite.*again.*or put a copy"):
         local.open()
 
 
@@ -87,7 +147,7 @@ def test_records_without_a_table_are_named(local: Place, folder: Path) -> None:
     connection = sqlite3.connect(folder / "records.sqlite")
     connection.execute("DROP TABLE vectors")
     connection.close()
-    with pytest.raises(ValueError, match=r"damaged: no such table: vectors.*anew with"):
+    with pytest.raises(ValueError, match=r"damaged: no such table: vectors.*again"):
         local.open()
 
 

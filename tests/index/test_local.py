@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.index import build_collection, open_collection
 from dce_tf.index import local as local_module
 from dce_tf.index.manifest import Manifest
 from dce_tf.index.maps import MapPlan
+from tests.conftest import Synced
 from tests.index.conftest import DIM, Place, found, many, record, unit
 
 
@@ -171,6 +172,27 @@ def test_writes_are_synchronised_to_the_disk(local: Place) -> None:
     opened.close()
 
 
+def test_files_of_an_index_are_on_the_disk_before_it_counts(
+    local: Place, folder: Path, synced: list[Synced]
+) -> None:
+    local.make(many(300), kind="hnsw", map_plan=MapPlan())
+    made = {path.name for path in folder.iterdir()}
+    assert {"records.sqlite", "vectors-1.npy", "rows-1.npy", "map-1.json"} <= made
+    records = Synced.of(folder / "records.sqlite")
+    # SQLite itself writes on, and synchronises that by other means.
+    assert records[:2] in [each[:2] for each in synced]
+    for name in made - {"records.sqlite"}:
+        assert Synced.of(folder / name) in synced, name
+    opened = local.open()
+    opened.upsert([record("new", 20)])
+    opened.rebuild()
+    rebuilt = {path.name for path in folder.glob("*-2.*")}
+    assert len(rebuilt) == 4
+    for name in {"manifest.json", *rebuilt}:
+        assert Synced.of(folder / name) in synced, name
+    opened.close()
+
+
 def test_old_index_comes_back_if_the_new_one_cannot_take_its_place(
     local: Place, folder: Path, monkeypatch
 ) -> None:
@@ -226,6 +248,7 @@ def test_kind_goes_with_the_number_when_it_is_auto(local: Place, monkeypatch) ->
 WRITER = """
 import sys
 from dce_tf.index import Record, open_collection
+from tests.conftest import Synced
 from tests.index.conftest import record
 collection = open_collection(sys.argv[1])
 start = len(collection)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.index.maps import MapPlan, Reservoir
 from tests.index.conftest import DIM, Place, many, record
 

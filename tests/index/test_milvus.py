@@ -1,15 +1,17 @@
+import multiprocessing
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.index import Collection, open_collection
 from dce_tf.index.filters import parse_filter
 from dce_tf.index.maps import MapPlan
 from dce_tf.index.milvus import client
 from dce_tf.index.milvus.building import build_milvus
-from dce_tf.index.milvus.terms import (
+from dce_tf.index.milvus.conditions import (
     Address,
     as_expression,
     decode_id,
@@ -187,3 +189,23 @@ def test_errors_name_the_collection(milvus: Place) -> None:
     with pytest.raises(OSError, match=r"milvus:.*milvus\.db#things: Milvus says: "):
         collection.upsert([record("a", 1, metadata={"never seen": 1})])
     collection.close()
+
+
+def try_to_open(where: str) -> str:
+    try:
+        open_collection(where, read_only=True).close()
+    except ValueError as error:
+        return str(error)
+    return "opened"
+
+
+def test_a_file_is_for_one_process_at_a_time(milvus: Place) -> None:
+    milvus.make([record(1, 1)])
+    first, second = milvus.open(), milvus.open()
+    assert len(first) == len(second) == 1
+    first.close()
+    second.close()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        refused = pool.apply(try_to_open, (milvus.where,))
+    assert "is in use by another process: one at a time may open" in refused
+    assert "`index --postgres=DSN`" in refused

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.index import structures
 from dce_tf.index.kinds import KINDS, check_kind, choose_kind
 from dce_tf.index.structures import Structure, scan

@@ -238,6 +238,31 @@ def recall_at_k(x, labels) -> float:
     return mean(terms)
 
 
+def recall_at_k_of_the_program(x, labels) -> float:
+    """What the authors' program computes, query by query, in their steps."""
+
+    def sigmoid(value: float) -> float:
+        return 1 / (1 + math.exp(-min(max(value, -50), 50)))
+
+    terms = []
+    for q in range(len(x)):
+        own, s = positives(labels, q), x @ x[q]
+        if not own:
+            continue
+        recalls = []
+        for k in (1, 2, 4, 8, 16):
+            cut, recall = min(k, len(x)), 0.0
+            for p in own:
+                # The query is among those that may stand before p.
+                before = [
+                    sigmoid((s[z] - s[p]) / 0.01) for z in range(len(x)) if z != p
+                ]
+                recall += sigmoid((cut - 1 - sum(before)) / k)
+            recalls.append(min(recall, cut) / min(cut, len(own)))
+        terms.append(1 - mean(recalls))
+    return mean(terms)
+
+
 def cross_entropy(logits: np.ndarray, label: int) -> float:
     top = float(logits.max())
     return top + math.log(sum(math.exp(z - top) for z in logits)) - float(logits[label])
@@ -330,6 +355,7 @@ ORACLES: dict[str, Oracle] = {
     "snr": snr,
     "fastap": fastap,
     "recall_at_k": recall_at_k,
+    "recall_at_k(form=program)": recall_at_k_of_the_program,
     "normalized_softmax": normalized_softmax,
     "arcface": arcface,
     "cosface": cosface,

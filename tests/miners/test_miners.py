@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf.distances import label_masks, pairwise_distances
-from dce_tf.errors import UsageError
-from dce_tf.miners import MINERS
+from dce_tf.base.errors import UsageError
+from dce_tf.batch.distances import label_masks, pairwise_distances
+from dce_tf.miners import MINERS, Candidates
 from dce_tf.miners.distance_weighted import DistanceWeighted
 
 LABELS = np.repeat(np.arange(5), 4).astype(np.int32)
@@ -16,11 +16,9 @@ def distances(seed: int, dim: int = 8) -> np.ndarray:
 
 
 def mine(name: str, given: np.ndarray, labels: np.ndarray = LABELS, seed: int = 0):
+    masks = label_masks(tf.constant(labels))
     pairs = MINERS.build(name)(
-        tf.constant(given),
-        *label_masks(tf.constant(labels)),
-        8,
-        tf.constant([seed, 0]),
+        Candidates(tf.constant(given), *masks, 8, tf.constant([seed, 0]))
     )
     return pairs.positive.numpy(), pairs.negative.numpy()
 
@@ -128,7 +126,9 @@ def test_every_miner_takes_others_than_the_anchors(name: str) -> None:
     x = np.random.default_rng(0).normal(size=(9, 4))
     given = np.linalg.norm(x[:3, None] - x[None, 3:], axis=2).astype(np.float32) / 4
     same = np.array([0, 1, 2])[:, None] == np.array([0, 0, 1, 1, 3, 3])
-    pairs = MINERS.build(name)(tf.constant(given), same, ~same, 4, tf.constant([0, 0]))
+    pairs = MINERS.build(name)(
+        Candidates(tf.constant(given), same, ~same, 4, tf.constant([0, 0]))
+    )
     assert pairs.positive.shape == pairs.negative.shape == (3, 6)
     assert not np.any(pairs.positive.numpy()[~same])
     assert not np.any(pairs.negative.numpy()[same])

@@ -10,7 +10,7 @@ from dce_tf.reports.clusters import plot_clusters, sizes_with_lone
 from dce_tf.reports.hits_sheet import plot_hits
 from dce_tf.reports.neighbours_sheet import Neighbours, plot_neighbours
 from dce_tf.reports.picture_sheet import PictureSheet
-from dce_tf.reports.plots import plot_distances, plot_recall
+from dce_tf.reports.plots import draw_recall, plot_distances, plot_recall
 from dce_tf.reports.thumbnails import read_thumbnail, sprite
 from tests import fakes
 
@@ -38,6 +38,56 @@ def test_recall_plot_has_a_line_a_metric(tmp_path: Path) -> None:
         line["nmi"] = 0.4
     plot_recall(history, tmp_path / "three.png")
     assert GREEN in colours_of(tmp_path / "three.png")
+
+
+def history_of(**scores: list[float]) -> list[dict]:
+    return [
+        {"epoch": epoch, "stage": "divide" if epoch < 2 else "finetune"}
+        | dict(zip(scores, values, strict=True))
+        for epoch, values in enumerate(zip(*scores.values(), strict=True), start=-1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ([0.50, 0.52, 0.55, 0.56], 0.48, 0.58),
+        ([0.0, 0.9, 1.0, 1.0], -0.02, 1.02),
+        ([0.7, 0.7, 0.7, 0.7], 0.68, 0.72),
+    ],
+)
+def test_axis_of_the_recall_plot_fits_the_values(
+    values: list[float], low: float, high: float
+) -> None:
+    history = history_of(**{"recall@1": values, "map@r": values})
+    (axes,) = draw_recall(history, history).axes
+    bottom, top = axes.get_ylim()
+    assert low <= bottom < min(values) <= max(values) < top <= high
+
+
+def test_a_score_that_is_missing_leaves_a_gap() -> None:
+    history = history_of(**{"recall@1": [0.1, 0.2, 0.3], "map@r": [0.1, None, 0.3]})
+    (axes,) = draw_recall(history, history).axes
+    curves = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    assert np.isnan(curves["map@r"]).tolist() == [False, True, False]
+
+
+def test_legend_and_stages_cover_nothing() -> None:
+    history = history_of(
+        **{key: [0.1, 0.9, 0.1, 0.9] for key in ("recall@1", "map@r", "nmi")}
+    )
+    figure = draw_recall(history, history)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    inside = axes.get_window_extent()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 3
+    texts = [text for text in axes.texts if text.get_text() == "finetune"]
+    assert len(texts) == 1
+    title = axes.title.get_window_extent()
+    for part in (legend, *texts):
+        assert not part.get_window_extent().overlaps(inside)
+        assert not part.get_window_extent().overlaps(title)
 
 
 def test_recall_plot_without_scores_is_not_drawn(tmp_path: Path) -> None:
@@ -121,7 +171,7 @@ def test_thumbnail_survives_any_error_of_pil(tmp_path: Path, monkeypatch) -> Non
 
     path = tmp_path / "plain.png"
     Image.new("RGB", (9, 9)).save(path)
-    monkeypatch.setattr("dce_tf.reports.thumbnails.upright", fail)
+    monkeypatch.setattr("dce_tf.reports.thumbnails.read_upright", fail)
     missing = read_thumbnail(str(tmp_path / "none.png"), 24)
     np.testing.assert_array_equal(read_thumbnail(str(path), 24), missing)
 

@@ -3,7 +3,16 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import text_format
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import (
+    MultiplexerDataProvider,
+)
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.plugin_event_multiplexer import (
+    EventMultiplexer,
+)
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.projector import ProjectorConfig
 from tensorboard.util import tensor_util
 
@@ -45,6 +54,30 @@ def test_every_kind_reaches_its_plugin(tmp_path: Path) -> None:
     assert kinds["distances"] == "histograms"
     assert kinds["_hparams_/session_start_info"] == "hparams"
     assert kinds["test/recall@1"] == "scalars"
+
+
+def test_hparams_show_what_varies_first_beside_test_scores_alone(
+    tmp_path: Path,
+) -> None:
+    for clusters in (1, 4):
+        run = tmp_path / f"K-{clusters}" / "tensorboard"
+        curves = TensorBoardWriter(run)
+        curves.scalars(1, {"val/recall@1": 0.5, "loss": 0.1})
+        curves.close()
+        settings = {"augmentation": "paper", "num_clusters": clusters, "zeal": 1}
+        writer = TensorBoardWriter(run / "test")
+        writer.hparams(f"K-{clusters}", settings, {"test/recall@1": 0.5})
+        writer.close()
+    runs = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    provider = MultiplexerDataProvider(runs, str(tmp_path))
+    backend = Context(TBContext(data_provider=provider))
+    request = RequestContext()
+    experiment = backend.experiment_from_metadata(
+        request, "", True, backend.hparams_metadata(request, ""), []
+    )
+    shown = [(each.name, each.differs) for each in experiment.hparam_infos]
+    assert shown == [("num_clusters", True), ("augmentation", False), ("zeal", False)]
+    assert [each.name.tag for each in experiment.metric_infos] == ["test/recall@1"]
 
 
 def test_projector_finds_its_files(tmp_path: Path) -> None:

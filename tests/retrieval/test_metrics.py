@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from dce_tf.base.errors import UsageError
 from dce_tf.retrieval import evaluate_retrieval, ranking
 
 KS = (1, 2, 4, 8)
@@ -50,6 +51,7 @@ def by_loop(
 
 
 def evaluate(*args, **settings) -> dict[str, float]:
+    settings = {"metric": "euclidean", **settings}
     return evaluate_retrieval(*args, recall_at=KS, map_at=MAP_KS, **settings)
 
 
@@ -181,7 +183,7 @@ def test_k_beyond_the_gallery_finds_everything() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"query": 0}, "query must be .* received 0 embeddings"),
+        ({"query": 0}, r"query must be .* received float32 of shape \(0, 5\)"),
         ({"gallery": 3}, "gallery must be .* received 3 embeddings and 10 labels"),
         ({"recall_at": ()}, "Each K of recall_at and map_at must be 1 or more"),
         ({"recall_at": (0, 1)}, "Each K of recall_at and map_at must be 1 or more"),
@@ -199,6 +201,157 @@ def test_leave_one_out_of_two_sets_is_refused() -> None:
     x, y = random_set(0, 10)
     with pytest.raises(ValueError, match="must be the same; received 10 and 8"):
         evaluate_retrieval(x, y, x[:8], y[:8], leave_one_out=True)
+
+
+@pytest.mark.parametrize("leave_one_out", [True, False])
+@pytest.mark.parametrize("factor", [1e3, 1e6])
+def test_one_long_vector_leaves_the_other_queries_alone(
+    factor: float, leave_one_out: bool
+) -> None:
+    (x, y), (g, gl) = random_set(0, 60), random_set(1, 60)
+    if leave_one_out:
+        g, gl = x, y
+    x[7] *= factor
+    g[9] *= factor
+    got = evaluate(x, y, g, gl, leave_one_out=leave_one_out)
+    assert got == pytest.approx(by_loop(x, y, g, gl, leave_one_out), abs=1e-6)
+    assert got["recall@1"] > 0.2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [1e2, 1e4])
+def test_an_offset_common_to_all_changes_nothing(offset: float, dtype: type) -> None:
+    (q, ql), (g, gl) = random_set(0, 40), random_set(1, 60)
+    q, g = ((each + offset).astype(dtype) for each in (q, g))
+    got = evaluate(q, ql, g, gl)
+    assert got == pytest.approx(by_loop(q, ql, g, gl, False), abs=1e-6)
+    assert got["recall@1"] > 0.2
+
+
+def test_an_offset_that_only_float64_can_hold_changes_nothing() -> None:
+    x, y = random_set(0, 60)
+    far = x.astype(np.float64) + 1e9
+    got = evaluate(far, y, far, y, leave_one_out=True)
+    assert got == pytest.approx(by_loop(far, y, far, y, True), abs=1e-6)
+
+
+def test_an_offset_and_a_long_vector_at_once_change_nothing() -> None:
+    x, y = random_set(0, 60)
+    x[7] *= 1000
+    x += 500
+    got = evaluate(x, y, x, y, leave_one_out=True)
+    assert got == pytest.approx(by_loop(x, y, x, y, True), abs=1e-6)
+
+
+def test_cosine_is_the_default_and_goes_by_direction_alone() -> None:
+    x, y = random_set(0, 60)
+    rng = np.random.default_rng(1)
+    stretched = x * rng.uniform(0.01, 100, (60, 1)).astype(np.float32)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    expected = by_loop(unit, y, unit, y, True)
+    got = evaluate_retrieval(
+        stretched, y, stretched, y, recall_at=KS, map_at=MAP_KS, leave_one_out=True
+    )
+    assert got == pytest.approx(expected, abs=1e-6)
+    euclidean = evaluate(stretched, y, stretched, y, leave_one_out=True)
+    assert euclidean != pytest.approx(expected, abs=0.05)
+
+
+def test_unknown_metric_is_refused() -> None:
+    x, y = random_set(0, 10)
+    with pytest.raises(UsageError, match="metric='dot' is not one of cosine, euclid"):
+        evaluate(x, y, x, y, metric="dot")
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float16, np.float64, np.int16, np.int64, np.uint8, ">f4"]
+)
+def test_embeddings_of_any_real_dtype_are_taken(dtype: type) -> None:
+    x, y = random_set(0, 40)
+    x = (20 * (x + 5)).clip(0, 255).astype(dtype)
+    got = evaluate(x, y, x, y, leave_one_out=True)
+    assert got == pytest.approx(by_loop(x, y, x, y, True), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([2**32 + 1, 1, 2**32 + 1, 1]),  # One class in int32.
+        np.array([2**53, 2**53 + 1, 2**53, 2**53 + 1]),  # One class in float64.
+        np.array([2**64 - 1, 2**64 - 2, 2**64 - 1, 2**64 - 2], np.uint64),
+        np.array([-1, 7, -1, 7], np.int8),
+        np.array([[3.0], [4.0], [3.0], [4.0]], np.float32),
+    ],
+)
+def test_labels_are_compared_exactly(labels: np.ndarray) -> None:
+    x = np.array([[0.0], [10], [1], [12]], np.float32)
+    got = evaluate(x, labels, x, labels, leave_one_out=True)
+    assert got["recall@1"] == 1
+    # Every other one is wrong: if classes ran together, its neighbour would be right.
+    wrong = np.roll(labels, 1, axis=0)[[0, 1, 3, 2]]
+    assert evaluate(x, wrong, x, wrong, leave_one_out=True)["recall@1"] == 0
+
+
+def test_labels_of_two_dtypes_meet() -> None:
+    x = np.array([[0.0], [10]], np.float32)
+    for mine, theirs in (
+        (np.array([1, 2]), np.array([1.0, 2.0])),
+        (np.array([[1], [2]], np.int8), np.array([1, 2], np.uint64)),
+        (np.array([2**64 - 1, 2], np.uint64), np.array([-1, 2])),
+    ):
+        got = evaluate(x, mine, x, theirs)
+        assert got["recall@1"] == (0.5 if mine.max() > 9 else 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a"] * 10, "labels of query must be integers; received <U1"),
+        ([True] * 10, "must be integers; received bool"),
+        (np.array([1] * 10, object), "must be integers; received object"),
+        ([0.5] * 10, "must be integers; received 0.5 in row 0"),
+        ([0.0] * 9 + [np.nan], "must be integers; received nan in row 9"),
+        (np.full(10, 2**24, np.float32), "cannot tell integers from 16777216 on"),
+        (np.zeros((10, 2), int), "must be one per image"),
+        (np.zeros((2, 5), int), "must be one per image"),
+        (3, "must be one per image"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, message: str) -> None:
+    x, y = random_set(0, 10)
+    with pytest.raises(ValueError, match=message):
+        evaluate(x, labels, x, y)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "message"),
+    [
+        (np.zeros(10), r"query must be .* received float64 of shape \(10,\)"),
+        (np.zeros((10, 5), complex), "received complex128"),
+        (np.zeros((10, 5), "U1"), "received <U1"),
+        (np.zeros((10, 0)), "received float64"),
+        (np.zeros((10, 4)), "one width; received 4 and 5 numbers"),
+        (np.full((10, 5), 1e30), "largest number of the query embeddings is 1e"),
+    ],
+)
+def test_what_is_no_embedding_is_refused(embeddings, message: str) -> None:
+    x, y = random_set(0, 10)
+    with pytest.raises(ValueError, match=message):
+        evaluate(embeddings, y, x, y)
+
+
+def test_queries_without_anything_to_find_are_refused() -> None:
+    x, y = random_set(0, 10)
+    with pytest.raises(ValueError, match="None of 10 queries has an image of its cl"):
+        evaluate(x, y, x, y + 7)
+    with pytest.raises(ValueError, match="None of 10 queries"):
+        evaluate(x, np.arange(10), x, np.arange(10), leave_one_out=True)
+
+
+def test_leave_one_out_with_other_labels_is_refused() -> None:
+    x, y = random_set(0, 10)
+    with pytest.raises(ValueError, match="10 and 10 images, of other labels"):
+        evaluate(x, y, x, y[::-1], leave_one_out=True)
 
 
 def test_embeddings_that_are_not_finite_are_refused() -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.datasets import Images, Search
-from dce_tf.errors import UsageError
 from dce_tf.retrieval import score_search
 from tests.retrieval.test_metrics import KS, MAP_KS, by_loop, random_set
 
@@ -13,7 +13,7 @@ def images(labels: np.ndarray, groups: np.ndarray | None = None) -> Images:
 
 
 def score(search: Search, query, gallery, **settings) -> dict[str, float]:
-    settings = {"recall_at": KS, "map_at": MAP_KS, **settings}
+    settings = {"recall_at": KS, "map_at": MAP_KS, "metric": "euclidean", **settings}
     return score_search(search, query, gallery, **settings).means
 
 

@@ -7,13 +7,13 @@ import keras
 import pytest
 
 from dce_tf.runs.bookkeeping import Bookkeeping
-from dce_tf.training.checkpoints import Checkpoints, Progress
+from dce_tf.training.checkpoints import Checkpoints, RunProgress
 
 
 class Run:
     """A run of one weight, and what its epochs score."""
 
-    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
+    def __init__(self, folder: Path, progress: RunProgress | None = None) -> None:
         (folder / "config.json").touch()
         self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         self.checkpoints = Checkpoints(folder)
@@ -24,6 +24,7 @@ class Run:
             optimizer=nothing,
             average=None,
             step=0,
+            stopping=False,
             workers=SimpleNamespace(is_chief=True),
         )
         directory = SimpleNamespace(
@@ -32,8 +33,10 @@ class Run:
             write_metrics=lambda _: None,
         )
         self.keeper = Bookkeeping(
-            trainer, directory, self.checkpoints, progress or Progress()
+            trainer, directory, self.checkpoints, progress or RunProgress()
         )
+        self.keeper.set_model(self.model)
+        self.model.stop_training = False
 
     def epoch(self, number: int, score: float) -> None:
         self.model.layers[0].bias.assign([number])
@@ -46,11 +49,11 @@ class Run:
     def resumed(self) -> "Run":
         progress = self.checkpoints.restore(self.model.variables)
         again = Run(self.checkpoints.folder, progress)
-        again.keeper.settle_best()
+        again.keeper.publish_best()
         return again
 
 
-@pytest.mark.parametrize(("lost", "best"), [("save", 0), ("settle_best", 1)])
+@pytest.mark.parametrize(("lost", "best"), [("save", 0), ("publish_best", 1)])
 def test_best_model_is_of_an_epoch_that_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, best: int
 ) -> None:
@@ -70,3 +73,12 @@ def test_best_model_is_of_an_epoch_that_is_kept(
     again.epoch(best + 1, 0.7)
     assert again.best() == 1
     assert [path.name for path in tmp_path.glob("*.keras")] == ["best.keras"]
+
+
+def test_end_that_a_callback_set_is_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.epoch(0, 0.5)
+    assert not run.resumed().keeper.progress.stopped
+    run.model.stop_training = True
+    run.epoch(1, 0.6)
+    assert run.resumed().keeper.progress.stopped

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from pathlib import Path
 
@@ -6,23 +5,23 @@ import numpy as np
 import pytest
 
 from dce_tf import cli
+from dce_tf.base.errors import UsageError
 from dce_tf.config import Config
-from dce_tf.errors import UsageError
-from dce_tf.run_directory import RunDirectory
+from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs import folds
 from dce_tf.runs.train import train
 
 
 @pytest.fixture
 def short(config: Config) -> Config:
-    return dataclasses.replace(
-        config, num_epochs=1, full_embedding_epoch=0, finetune_epoch=0, num_folds=3
+    return config.replace(
+        num_epochs=1, full_embedding_epoch=0, finetune_epoch=0, num_folds=3
     )
 
 
 def test_folds_are_runs_of_their_own(config: Config) -> None:
     names = {
-        RunDirectory.of(dataclasses.replace(config, num_folds=3, fold=fold)).path.name
+        RunDirectory.of(config.replace(num_folds=3, fold=fold)).path.name
         for fold in (0, 2)
     }
     assert names == {
@@ -43,7 +42,7 @@ def test_mean_and_deviation_are_over_the_folds(
     def pretend(config: Config, display: object) -> dict:
         run = RunDirectory.of(config)
         run.prepare(config)
-        score = 0.1 * (config.fold + 1) ** 2
+        score = 0.1 * (config.data.fold + 1) ** 2
         run.write_metrics([{"epoch": 0, "recall@1": 2 * score, "map@r": 0.5}])
         return {"after": {"recall@1": score, "map@r": 0.25}}
 
@@ -71,6 +70,6 @@ def test_all_folds_are_trained_once(
     assert folds.cross_validate(short) == result
     assert stamps == [p.stat().st_mtime_ns for run in runs for p in run.rglob("*")]
     capsys.readouterr()
-    assert cli.main(["browse", short.log_dir, "--csv"]) == 0
+    assert cli.main(["browse", short.run.log_dir, "--csv"]) == 0
     out = capsys.readouterr().out
     assert all(Path(run).name in out for run in runs)

@@ -1,4 +1,5 @@
-from dce_tf.runs.outcome import where_time_went
+from dce_tf.record.run_directory import RunDirectory
+from dce_tf.runs.outcome import _next_commands, where_time_went
 
 
 def test_parts_of_the_time_are_told_the_largest_first() -> None:
@@ -15,3 +16,16 @@ def test_parts_of_the_time_are_told_the_largest_first() -> None:
     waiting = [{"seconds_step": 3.0, "seconds_data": 1.0}]
     assert "try --cache_images" in where_time_went(waiting)
     assert where_time_went([]).startswith("Time: waiting for images 0%")
+
+
+def test_a_run_leads_on_to_its_page() -> None:
+    run = RunDirectory("log/my runs/csv-K-1-M-2-exp-0")
+    commands = _next_commands({"export": "export/1"}, run)
+    assert commands[:3] == [
+        "python main.py embed 'log/my runs/csv-K-1-M-2-exp-0'",
+        "python main.py index 'log/my runs/csv-K-1-M-2-exp-0/embeddings'",
+        "python main.py serve 'log/my runs/csv-K-1-M-2-exp-0' "
+        "--index='log/my runs/csv-K-1-M-2-exp-0/index'",
+    ]
+    first = _next_commands({"export": None}, run)[0]
+    assert first == "python main.py export 'log/my runs/csv-K-1-M-2-exp-0'"

@@ -1,13 +1,11 @@
 """A run that chose its epoch on the test split says so wherever its scores stand."""
 
-import dataclasses
-
 import pytest
 from matplotlib.figure import Figure
 
 from dce_tf import cli
 from dce_tf.config import Config
-from dce_tf.run_directory import RunDirectory
+from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.train import train
 
 pytestmark = pytest.mark.slow
@@ -31,8 +29,7 @@ def test_every_report_says_so(
             f"dce_tf.reports.{name}.save",
             lambda figure, _, kept=figures: kept.append(figure),
         )
-    config = dataclasses.replace(
-        config,
+    config = config.replace(
         num_epochs=1,
         full_embedding_epoch=0,
         finetune_epoch=0,
@@ -46,7 +43,7 @@ def test_every_report_says_so(
     assert [line["evaluated_on"] for line in run.metrics()] == ["test", "test"]
     assert "best epoch SELECTED ON TEST: 1" in capsys.readouterr().out
     assert "TEST, on which the best epoch was selected" in titles(drawn["plots"])
-    assert cli.main(["browse", config.log_dir]) == 0
+    assert cli.main(["browse", config.run.log_dir]) == 0
     assert "│ TEST │" in capsys.readouterr().out
     assert cli.main(["evaluate", str(run.path)]) == 0
     assert "SELECTED ON TEST: this is no honest" in capsys.readouterr().out

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.config import Config
 from dce_tf.datasets import Images
-from dce_tf.errors import UsageError
-from dce_tf.losses import Space, build_loss
-from dce_tf.pipelines import WHOLE, FileReader
+from dce_tf.losses import build_loss
 from dce_tf.runs import session
 from dce_tf.runs.network import build_model, has_fixed_features, parameter_groups
 from dce_tf.runs.session import check
 from dce_tf.training.extractor import FixedFeatures
+from dce_tf.training.pipelines import WHOLE, FileReader
 
 SMALL = {"backbone": "small", "image_size": 32, "embedding_dim": 8, "num_clusters": 2}
 
@@ -19,9 +19,9 @@ SMALL = {"backbone": "small", "image_size": 32, "embedding_dim": 8, "num_cluster
 def groups(loss: str = "margin", **settings):
     config = Config(**{**SMALL, "loss": loss, **settings})
     model = build_model(config)
-    layer = model.embedding
-    space = Space(8, 5, layer.num_learners, layer.learner_units, layer.part)
-    return parameter_groups(config, model, build_loss(loss, space)), model
+    built = build_loss(loss, model.space, num_classes=5)
+    found = parameter_groups(model, built, config.optimizer, config.division)
+    return found, model
 
 
 def test_each_kind_of_variable_has_its_rate() -> None:
@@ -111,7 +111,7 @@ def test_features_are_fixed_where_nothing_before_them_changes(
 ) -> None:
     frozen = {"trainable_blocks": 0, "augmentation": "none"}
     config = Config(**{**SMALL, **frozen, **settings})
-    assert has_fixed_features(config, build_model(config)) == fixed
+    assert has_fixed_features(build_model(config), config) == fixed
 
 
 @pytest.mark.parametrize(

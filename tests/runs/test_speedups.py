@@ -1,6 +1,5 @@
 """Whole runs with what makes them faster: the results stay what they are."""
 
-import dataclasses
 from pathlib import Path
 
 import keras
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from dce_tf.config import Config
-from dce_tf.run_directory import RunDirectory
+from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs import train as train_module
 from dce_tf.runs.session import Session
 from dce_tf.runs.train import train
@@ -33,8 +32,8 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
 def test_nothing_is_traced_again_after_the_first_epoch_of_a_stage(
     config: Config, sessions: list[Session]
 ) -> None:
-    settings = dataclasses.replace(
-        config, num_epochs=9, full_embedding_epoch=4, finetune_epoch=7, export=False
+    settings = config.replace(
+        num_epochs=9, full_embedding_epoch=4, finetune_epoch=7, export=False
     )
     traces: list[tuple[int, ...]] = []
 
@@ -43,7 +42,7 @@ def test_nothing_is_traced_again_after_the_first_epoch_of_a_stage(
             (session,) = sessions
             functions = [
                 *session.trainer.loop.calls.values(),
-                session.runner._directions,
+                session.runner._unit_features,
                 session.runner._embeddings,
                 session.runner._pipelines._read,
             ]
@@ -58,6 +57,11 @@ def test_nothing_is_traced_again_after_the_first_epoch_of_a_stage(
 
 CHEAPER = {
     "fixed features": {"trainable_blocks": 0, "augmentation": "none"},
+    "kept features": {
+        "trainable_blocks": 0,
+        "augmentation": "none",
+        "features_cache": "FOLDER",
+    },
     "running features": {"cluster_features": "running"},
     "cached images": {"cache_images": True},
 }
@@ -67,15 +71,17 @@ CHEAPER = {
 def test_cheaper_run_resumes_with_the_same_bits(
     config: Config, tmp_path: Path, how: str
 ) -> None:
-    settings = dataclasses.replace(
-        config,
+    settings = config.replace(
         deterministic=True,
         loss="multi_similarity",
+        cluster_batches="max",  # Enough steps for features of a random network.
         cache_dir=str(tmp_path / "cache"),
         export=False,
         **CHEAPER[how],
     )
-    whole = dataclasses.replace(settings, exp="whole")
+    if settings.data.features_cache:
+        settings = settings.replace(features_cache=str(tmp_path / "features"))
+    whole = settings.replace(exp="whole")
     report = train(whole)
     assert report["after"]["map@r"] > report["before"]["map@r"]
     with pytest.raises(KeyboardInterrupt):
@@ -87,8 +93,7 @@ def test_cheaper_run_resumes_with_the_same_bits(
 def test_fixed_features_end_like_images(
     config: Config, sessions: list[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = dataclasses.replace(
-        config,
+    settings = config.replace(
         loss="multi_similarity",
         dropout=0.0,
         export=False,
@@ -97,7 +102,7 @@ def test_fixed_features_end_like_images(
     fixed = train(settings)
     monkeypatch.setattr("dce_tf.runs.network.has_fixed_features", lambda *_: False)
     monkeypatch.setattr("dce_tf.runs.session.has_fixed_features", lambda *_: False)
-    images = train(dataclasses.replace(settings, exp="images"))
+    images = train(settings.replace(exp="images"))
     assert images["after"] == pytest.approx(fixed["after"], abs=0.02)
     weights = [s.trainer.model.embedding.get_weights() for s in sessions]
     for a, b in zip(*weights, strict=True):
@@ -107,14 +112,16 @@ def test_fixed_features_end_like_images(
 def test_running_features_need_one_pass(
     config: Config, sessions: list[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = dataclasses.replace(config, export=False, **CHEAPER["running features"])
+    settings = config.replace(export=False, **CHEAPER["running features"])
     passes: list[int] = []
 
     class Watch(keras.callbacks.Callback):
         def on_train_begin(self, logs: dict | None = None) -> None:
             (session,) = sessions
-            run = session.runner.directions
-            session.runner.directions = lambda *given: passes.append(1) or run(*given)
+            run = session.runner.unit_features
+            session.runner.unit_features = lambda *given: (
+                passes.append(1) or run(*given)
+            )
 
     train(settings, callbacks=[Watch()])
     lines = RunDirectory.of(settings).metrics()
@@ -125,17 +132,15 @@ def test_running_features_need_one_pass(
 def test_cached_images_give_nearly_the_scores_of_files(
     config: Config, tmp_path: Path
 ) -> None:
-    settings = dataclasses.replace(config, loss="multi_similarity", export=False)
-    files = train(dataclasses.replace(settings, exp="files"))
-    cached = train(
-        dataclasses.replace(settings, cache_images=True, cache_dir=str(tmp_path / "c"))
-    )
+    settings = config.replace(loss="multi_similarity", export=False)
+    files = train(settings.replace(exp="files"))
+    cached = train(settings.replace(cache_images=True, cache_dir=str(tmp_path / "c")))
     assert cached["before"] == pytest.approx(files["before"], abs=0.03)
     assert cached["after"]["map@r"] == pytest.approx(files["after"]["map@r"], abs=0.1)
 
 
 def test_profile_of_some_steps_is_written_for_tensorboard(config: Config) -> None:
-    settings = dataclasses.replace(config, profile_steps="3,6", export=False)
+    settings = config.replace(profile_steps="3,6", export=False)
     train(settings)
     folder = RunDirectory.of(settings).tensorboard / "plugins" / "profile"
     (profile,) = folder.rglob("*.pb")

@@ -1,6 +1,5 @@
 """Whole runs of several processes on this machine."""
 
-import dataclasses
 import json
 import os
 import socket
@@ -13,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf import devices
+from dce_tf.base.errors import UsageError
 from dce_tf.config import Config
-from dce_tf.errors import UsageError
-from dce_tf.run_directory import RunDirectory
+from dce_tf.record.run_directory import RunDirectory
+from dce_tf.runs import devices
 from dce_tf.runs.outcome import load_best_model
-from dce_tf.runs.session import check_batches
+from dce_tf.runs.session import check_replicas
 from dce_tf.runs.train import train
 from dce_tf.training.workers import Workers
 from tests.runs.test_train import flags_of, numbers
@@ -73,8 +72,8 @@ def assert_same_runs(run: RunDirectory, other: RunDirectory) -> None:
 def test_two_processes_end_as_one_though_one_was_killed(
     config: Config, tmp_path: Path
 ) -> None:
-    settings = dataclasses.replace(
-        config, loss="multi_similarity", dropout=0.0, backbone_lr=1e-4, exp="two"
+    settings = config.replace(
+        loss="multi_similarity", dropout=0.0, backbone_lr=1e-4, exp="two"
     )
     run = RunDirectory.of(settings)
     processes = start(settings, 2, tmp_path)
@@ -95,7 +94,7 @@ def test_two_processes_end_as_one_though_one_was_killed(
     for process in start(settings, 2, tmp_path):
         assert process.wait(timeout=300) == 0
     assert "Going on after epoch" in (tmp_path / "worker-0.txt").read_text()
-    one = dataclasses.replace(settings, exp="one")
+    one = settings.replace(exp="one")
     train(one)
     assert_same_runs(run, RunDirectory.of(one))
 
@@ -161,5 +160,5 @@ def test_batches_that_cannot_be_cut_are_refused(
 ) -> None:
     config = Config(**settings)
     with pytest.raises(UsageError, match=message):
-        check_batches(config, replicas)
-    check_batches(config, 1)
+        check_replicas(config, replicas)
+    check_replicas(config, 1)

@@ -4,6 +4,8 @@ import concurrent.futures
 import contextlib
 import functools
 import io
+import json
+import logging
 import shutil
 import signal
 import socket
@@ -19,23 +21,36 @@ import tensorflow as tf
 import uvicorn
 from PIL import Image
 
-from dce_tf import images
 from dce_tf.export.warmup import write_warmup
+from dce_tf.images import preprocessing
 from dce_tf.index import Collection
-from serving.app import Health, build_app
-from serving.batching import Batcher
-from serving.collections import CollectionRoutes
-from serving.connections import PatientProtocol
-from serving.embedding import Embedder
-from serving.guards import Limits
-from serving.lifetime import GracefulServer
-from serving.metrics import Metrics
-from serving.predictor import Predictor
-from serving.servable import Servable
-from serving.versions import Versions, versions_in
+from dce_tf.serving.app import Health, build_app
+from dce_tf.serving.grpc.server import GrpcServer
+from dce_tf.serving.http.bodies import Bodies
+from dce_tf.serving.http.connections import PatientProtocol
+from dce_tf.serving.http.guards import Access
+from dce_tf.serving.lifetime import GracefulServer
+from dce_tf.serving.limits import Limits
+from dce_tf.serving.memory import MemoryBudget
+from dce_tf.serving.metrics import Metrics
+from dce_tf.serving.model.batching import Batcher
+from dce_tf.serving.model.embedding import GalleryEmbedder
+from dce_tf.serving.model.predictor import Predictor
+from dce_tf.serving.model.servable import Servable
+from dce_tf.serving.model.version_policy import VersionPolicy
+from dce_tf.serving.model.versions import Versions, versions_in
+from dce_tf.serving.observing.logs import set_up_logs
+from dce_tf.serving.observing.tracing import Tracing
+from dce_tf.serving.search.collections import CollectionRoutes
 
+LOGGERS = ("dce_tf.serving", "uvicorn.error", "grpc", "dce_tf.serving.requests")
 SIZE = 8
 DIM = 6
+BOTH = VersionPolicy(frozenset({1, 2}))
+KINDS = (
+    *("float16", "bfloat16", "float32", "float64", "complex64", "bool", "string"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"),
+)
 
 
 class Tiny(tf.Module):
@@ -51,13 +66,26 @@ class Tiny(tf.Module):
         return {"embedding": tf.math.l2_normalize(tf.concat([colours, corners], 1), 1)}
 
     def embed_bytes(self, image_bytes: Any) -> Any:
-        return self.embed_images(
-            tf.map_fn(
-                lambda data: images.evaluation_image(images.decode(data), SIZE),
-                image_bytes,
-                fn_output_signature=tf.TensorSpec((SIZE, SIZE, 3), tf.float32),
-            )
+        return self.embed_images(self.read(image_bytes))
+
+    def read(self, image_bytes: Any) -> Any:
+        return tf.map_fn(
+            lambda data: preprocessing.evaluation_image(
+                preprocessing.decode(data), SIZE
+            ),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec((SIZE, SIZE, 3), tf.float32),
         )
+
+    def explain(self, image_bytes: Any) -> Any:
+        """Splits an embedding by quarters; the corner is of the first alone."""
+        images = self.read(image_bytes)
+        colours = tf.nn.avg_pool2d(images, SIZE // 2, SIZE // 2, "VALID") / 4
+        at_first = tf.constant([[1.0, 0.0], [0.0, 0.0]])[None, :, :, None]
+        corners = images[:, :1, :1] * at_first
+        shares = tf.concat([colours, corners], -1)
+        whole = tf.reduce_sum(shares, (1, 2), keepdims=True)
+        return {"shares": shares / tf.norm(whole, axis=-1, keepdims=True)}
 
     def echo(self, x: Any) -> Any:
         return {"y": x + 0.0 * self.version, "version": x * 0 + self.version}
@@ -76,6 +104,21 @@ class Tiny(tf.Module):
     def total(self, x: Any) -> Any:
         return {"total": tf.reduce_sum(x)}
 
+    def joined(self, x: Any) -> Any:
+        return {"joined": tf.strings.reduce_join(x)}
+
+    def uneven(self, x: Any) -> Any:
+        return {"one": tf.constant([1.0]), "x": x}
+
+    def emptied(self, x: Any) -> Any:
+        return {"none": tf.zeros([0, 2]) * self.version}
+
+    def to_complex(self, x: Any) -> Any:
+        return {"y": tf.cast(x, tf.complex64)}
+
+    def examples(self, inputs: Any) -> Any:
+        return {"y": inputs}
+
     def signatures(self) -> dict[str, Any]:
         def concrete(function: Any, **types: Any) -> Any:
             return tf.function(function).get_concrete_function(
@@ -83,13 +126,15 @@ class Tiny(tf.Module):
             )
 
         batch = (None,)
-        return {
+        same = {kind: concrete(self.alike, x=(batch, kind)) for kind in KINDS}
+        return same | {
             "serving_default": concrete(
                 self.embed_bytes, image_bytes=(batch, tf.string)
             ),
             "serve_tensor": concrete(
                 self.embed_images, images=((None, SIZE, SIZE, 3), tf.float32)
             ),
+            "explain": concrete(self.explain, image_bytes=(batch, tf.string)),
             "echo": concrete(self.echo, x=(batch, tf.float32)),
             "alike": concrete(self.alike, x=((None, None), tf.float32)),
             "mixed": concrete(
@@ -99,6 +144,11 @@ class Tiny(tf.Module):
                 word=(batch, tf.string),
             ),
             "total": concrete(self.total, x=(batch, tf.float64)),
+            "joined": concrete(self.joined, x=(batch, tf.string)),
+            "uneven": concrete(self.uneven, x=(batch, tf.float32)),
+            "emptied": concrete(self.emptied, x=(batch, tf.float32)),
+            "to_complex": concrete(self.to_complex, x=(batch, tf.float32)),
+            "examples": concrete(self.examples, inputs=(batch, tf.string)),
         }
 
 
@@ -166,7 +216,9 @@ class Client:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self._client = httpx.AsyncClient(transport=transport, base_url="http://test")
+        self._client = httpx.AsyncClient(
+            transport=transport, base_url="http://localhost"
+        )
 
     def begin(
         self, method: str, url: str, **options: Any
@@ -207,11 +259,14 @@ class Served:
         *,
         limits: Limits | None = None,
         token: str | None = None,
+        access: Access | None = None,
         max_image_pixels: int = 10_000,
+        max_request_pixels: int = 1_000_000,
         load: Callable[[int, Path], Servable] = Servable,
         versions: dict[str, Any] | None = None,
         collections: Sequence[Collection] = (),
         read_only: bool = False,
+        tracing: Tracing | None = None,
         **batching: Any,
     ) -> None:
         find = functools.partial(versions_in, folder)
@@ -223,15 +278,19 @@ class Served:
             self.versions,
             self.batcher,
             self.metrics,
-            max_batch_size=batching.get("max_batch_size", 32),
             max_image_pixels=max_image_pixels,
+            max_request_pixels=max_request_pixels,
+            max_examples=(limits or Limits()).records,
         )
         self.limits = limits or Limits()
+        self.budget = MemoryBudget(self.limits)
+        self.bodies = Bodies(self.limits)
         self.health = Health()
         self.routes = CollectionRoutes(
             collections,
-            Embedder(self.predictor, self.limits.answer_seconds),
+            GalleryEmbedder(self.predictor),
             self.metrics,
+            self.bodies,
             self.limits,
             read_only=read_only,
         )
@@ -239,11 +298,18 @@ class Served:
             self.predictor,
             self.routes,
             self.metrics,
-            self.limits,
+            self.bodies,
+            self.budget,
             health=self.health,
-            token=token,
+            access=access or Access(token=token),
+            tracing=tracing,
         )
         self.client = Client(self.app)
+
+    def listen(self, address: str = "127.0.0.1:0", **options: Any) -> GrpcServer:
+        return GrpcServer(
+            self.predictor, self.metrics, self.budget, self.bodies, address, **options
+        )
 
     def servable(self) -> Any:
         return self.versions.available()[0]
@@ -251,6 +317,7 @@ class Served:
     def close(self) -> None:
         self.client.close()
         self.routes.close()
+        self.bodies.close()
         self.batcher.close()
         self.versions.close()
 
@@ -347,10 +414,11 @@ def served(
     tiny_versions: Path, loaded: Callable[[int, Path], Servable]
 ) -> Iterator[Served]:
     """A server of versions 1 and 2 that tests only ask."""
-    options = {"wanted": (1, 2), "labels": {"stable": 1, "canary": 2, "lost": 9}}
+    options = {"policy": BOTH, "labels": {"stable": 1, "canary": 2, "lost": 9}}
     served = Served(
         tiny_versions,
         versions=options,
+        limits=Limits(records=30_000),
         load=lambda version, _: loaded(version, Path()),
     )
     yield served
@@ -360,3 +428,39 @@ def served(
 @pytest.fixture(scope="session")
 def client(served: Served) -> Client:
     return served.client
+
+
+class Lines:
+    """What was logged."""
+
+    def __init__(self) -> None:
+        self.stream = io.StringIO()
+
+    def texts(self) -> list[str]:
+        return self.stream.getvalue().splitlines()
+
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.texts()]
+
+    def requests(self) -> list[dict[str, Any]]:
+        return [line for line in self.objects() if "status" in line]
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[..., Lines]]:
+    """Logs as the server does, into a string; then as before."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(each.handlers, each.propagate, each.level) for each in loggers]
+
+    def start(log_format: str, *, access_log: bool = True) -> Lines:
+        set_up_logs(log_format, access_log=access_log)
+        lines = Lines()
+        handler = loggers[0].handlers[0]
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(lines.stream)
+        return lines
+
+    yield start
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate, logger.disabled = handlers, propagate, False
+        logger.setLevel(level)

@@ -16,9 +16,9 @@ import pytest
 
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.index import Collection, build_collection, open_collection
-from serving import client as client_module
-from serving.client import Client, Hit, Record, ServerError, Version
-from serving.guards import Limits
+from dce_tf.serving.client import Client, Hit, Record, ServerError, Version
+from dce_tf.serving.client import client as client_module
+from dce_tf.serving.limits import Limits
 from tests.serving.conftest import DIM, Live, Served, picture
 
 VERSIONS = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}

@@ -11,7 +11,7 @@ import pytest
 
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.index import build_collection, open_collection
-from serving.client_commands import main
+from dce_tf.serving.client.commands import main
 from tests.serving.conftest import DIM, Live, Served, picture
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +141,13 @@ def test_no_array_is_written_to_a_terminal(
 def test_the_module_is_a_command(url: str, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("secret\n")
-    words = ["-m", "serving.client", "status", f"--url={url}", f"--token_file={token}"]
+    words = [
+        "-m",
+        "dce_tf.serving.client",
+        "status",
+        f"--url={url}",
+        f"--token_file={token}",
+    ]
     done: Any = subprocess.run(
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
     )

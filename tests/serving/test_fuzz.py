@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dce_tf.index import build_collection, open_collection
-from serving.guards import Limits
+from dce_tf.serving.limits import Limits
+from dce_tf.serving.model.version_policy import VersionPolicy
 from tests.serving.conftest import DIM, Client, Live, Served, b64, picture
 
 FUZZED = settings(
@@ -127,7 +128,7 @@ def fuzzed(
     collection = open_collection(str(folder))
     served = Served(
         tiny_versions,
-        versions={"wanted": (1,)},
+        versions={"policy": VersionPolicy(frozenset({1}))},
         load=lambda version, _: loaded(version, Path()),
         collections=[collection],
         limits=Limits(body_bytes=50_000, body_seconds=5, answer_seconds=10),
@@ -142,7 +143,7 @@ def fuzzed_port(fuzzed: Served) -> Iterator[Live]:
     running = Live(fuzzed)
     yield running
     connections = running.server.server_state.connections
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while connections:
         assert time.monotonic() < deadline, "connections were left behind"
         time.sleep(0.01)
@@ -210,7 +211,7 @@ def test_any_address_and_header(
     fuzzed: Served, method: str, url: str, extra: dict[str, bytes], body: bytes
 ) -> None:
     answer = fuzzed.client.request(
-        method, f"http://test{url}", content=body, headers=extra
+        method, f"http://localhost{url}", content=body, headers=extra
     )
     if method == "HEAD":
         assert answer.status_code < 500
@@ -259,11 +260,11 @@ def test_damaged_images_and_bodies(
 
 BODY = json.dumps({"signature_name": "echo", "instances": [1.0]}).encode()
 HEAD = (
-    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: x\r\n"
+    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: localhost\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n"
 )
 CHUNKED = (
-    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: x\r\n"
+    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: localhost\r\n"
     b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 )
 raw_requests = st.one_of(

@@ -4,20 +4,20 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from serving.connections import PatientProtocol
-from serving.guards import Limits
+from dce_tf.serving.http.connections import PatientProtocol
+from dce_tf.serving.limits import Limits
 from tests.serving.conftest import GatedServable, Live, Served, b64, picture
 
 BODY = json.dumps({"signature_name": "echo", "instances": [1.0]}).encode()
 REQUEST = (
-    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n" % len(BODY)
+    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: localhost\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY)
 )
 
 
@@ -41,6 +41,23 @@ def test_a_request_over_the_network_is_answered(
     status, answer = answered(live(serve()).say(REQUEST, BODY))
     assert status == 200
     assert answer == {"predictions": [{"version": 1.0, "y": 1.0}]}
+
+
+def test_a_connection_of_http_1_0_is_kept_for_who_asks_for_that(
+    serve: Callable[..., Served], live: Callable[..., Live]
+) -> None:
+    running = live(serve())
+    once = b"POST /v1/models/embedder:predict HTTP/1.0\r\nHost: localhost\r\n"
+    length = b"Content-Length: %d\r\n\r\n" % len(BODY)
+    kept = once + b"Connection: Keep-Alive\r\n" + length + BODY
+    first, second, third = running.say(kept, kept, once + length + BODY).split(
+        b"HTTP/1.1 200 OK\r\n"
+    )[1:]
+    for answer in (first, second):
+        assert b"\r\nconnection: keep-alive\r\n" in b"\r\n" + answer
+        assert b"transfer-encoding" not in answer
+    assert b"connection: close\r\n" in third
+    assert running.say(once + length + BODY, kept).count(b"HTTP/1.1 200 OK") == 1
 
 
 def test_requests_under_way_are_answered_before_the_end(
@@ -67,7 +84,7 @@ def test_requests_under_way_are_answered_before_the_end(
         running.end()
         assert httpx.get(f"{url}/readyz").status_code == 503
         running.server._closes_at = 0.0  # As if that time had passed.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while takes_connections(running.port):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -154,7 +171,7 @@ LARGE = 4_000_000  # Bytes; more than lies on the way, so that someone must read
 
 
 def large(path: bytes = b"/v1/models/embedder:predict") -> bytes:
-    start = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    start = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
     return start % (path, LARGE) + b" " * LARGE
 
 
@@ -216,10 +233,108 @@ def test_a_client_that_leaves_in_the_middle_does_no_harm(
         with socket.create_connection(("127.0.0.1", running.port)) as left:
             left.sendall((REQUEST + BODY)[:length])
     assert answered(running.say(REQUEST, BODY))[0] == 200
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while running.server.server_state.connections or running.server.server_state.tasks:
         assert time.monotonic() < deadline, "a connection was left behind"
         time.sleep(0.01)
+
+
+COUNT = 150_000
+MANY = b'{"signature_name": "echo", "instances": [' + b"1.5," * COUNT + b"1.5]}"
+ROOMY = {  # For answers of 4 MB; the system itself takes as much of one.
+    "limits": Limits(body_bytes=2**20, json_values=2 * COUNT, records=2 * COUNT),
+    "max_batch_size": 2 * COUNT,
+}
+ASK_MUCH = (
+    b"POST /v1/models/embedder:predict HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(MANY)
+) + MANY
+
+
+@pytest.fixture
+def slow_reader() -> Iterator[Callable[[Live], socket.socket]]:
+    """Opens connections whose clients hold little of an answer."""
+    opened = []
+
+    def connect(running: Live) -> socket.socket:
+        spoken = socket.socket()
+        opened.append(spoken)
+        spoken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        spoken.connect(("127.0.0.1", running.port))
+        spoken.settimeout(20)
+        return spoken
+
+    yield connect
+    for each in opened:
+        each.close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_who_does_not_take_an_answer_is_cut_off(
+    serve: Callable[..., Served],
+    live: Callable[..., Live],
+    slow_reader: Callable[[Live], socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "send_seconds", 0.5)
+    running = live(serve(**ROOMY))
+    connections = running.server.server_state.connections
+    spoken = [slow_reader(running) for _ in range(3)]
+    for each in spoken:
+        each.sendall(ASK_MUCH * 3)
+    until(lambda: len(connections) == 3)
+    most = 0
+
+    def all_gone() -> bool:
+        nonlocal most
+        unsent = [each.transport.get_write_buffer_size() for each in [*connections]]
+        most = max(most, *unsent, 0)
+        return not connections and not running.server.server_state.tasks
+
+    until(all_gone)
+    assert 0 < most < 200_000
+    assert answered(running.say(REQUEST, BODY))[0] == 200
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it(
+    serve: Callable[..., Served],
+    live: Callable[..., Live],
+    slow_reader: Callable[[Live], socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PatientProtocol, "send_seconds", 2)
+    running = live(serve(**ROOMY))
+    spoken = slow_reader(running)
+    spoken.sendall(ASK_MUCH.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+    received = b""
+    while chunk := spoken.recv(65536):
+        received += chunk
+        time.sleep(0.002)
+    predictions = answered(received)[1]["predictions"]
+    assert predictions == [{"version": 1.0, "y": 1.5}] * (COUNT + 1)
+
+
+def test_answers_that_nobody_takes_count_until_there_is_no_room(
+    serve: Callable[..., Served],
+    live: Callable[..., Live],
+    slow_reader: Callable[[Live], socket.socket],
+) -> None:
+    running = live(serve(**ROOMY))
+    statuses: list[int] = []
+    while 503 not in statuses:
+        assert len(statuses) < 30
+        spoken = slow_reader(running)
+        spoken.sendall(ASK_MUCH)
+        # What it sent is read, and little of its answer taken.
+        statuses.append(int(spoken.recv(40).split()[1]))
+    assert statuses[0] == 200
+    assert set(statuses) == {200, 503}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The command itself, as a process that is loaded, stopped and killed."""
 
+import json
 import os
 import re
 import signal
@@ -17,8 +18,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from benchmarks.postgres_server import PostgresServer
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.index import build_collection, open_collection
+from dce_tf.index.postgres.address import Address
+from dce_tf.index.postgres.building import build_postgres
 from tests.serving.conftest import DIM, publish
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +141,32 @@ def test_a_server_rolls_versions_under_load_and_ends_without_a_lost_request(
 
 
 @pytest.mark.slow
+def test_log_in_json_tells_a_life_from_start_to_end(
+    start: Callable[..., Process], model_folder: Path
+) -> None:
+    process = start(str(model_folder), "--log_format=json", "--grpc_port=0")
+    headers = {"X-Request-ID": "mine"}
+    assert httpx.post(process.url + PREDICT, json=ECHO, headers=headers).is_success
+    assert process.end(signal.SIGTERM) == 0
+    # TensorFlow's own lines of C++ stand between ours.
+    lines = process.log.read_text().splitlines()
+    told = [json.loads(line) for line in lines if not re.match(r"[IWE]\d{4} ", line)]
+    messages = [line["message"] for line in told]
+    patterns = (
+        "Version 1 of embedder is available.",
+        r"embedder, version 1: http://127.0.0.1:\d+/",
+        r"gRPC: 127.0.0.1:\d+",
+        f"POST {PREDICT} 200",
+        r"Told to end: requests are taken for [\d.]+ s more.",
+        "Ended.",
+    )
+    assert len(messages) == len(patterns), messages
+    for message, pattern in zip(messages, patterns, strict=True):
+        assert re.fullmatch(pattern, message)
+    assert told[3]["request_id"] == "mine"
+
+
+@pytest.mark.slow
 def test_no_write_that_was_answered_is_lost_when_the_server_is_killed(
     start: Callable[..., Process], model_folder: Path, tmp_path: Path
 ) -> None:
@@ -195,3 +225,54 @@ def test_an_index_of_another_model_is_refused_with_both_fingerprints(
     assert "ab" * 32 in done.stderr
     assert fingerprint(model_folder / "1") in done.stderr
     assert "python main.py index" in done.stderr
+
+
+@pytest.mark.slow
+def test_servers_share_a_collection_in_postgres_and_outlive_its_end(
+    start: Callable[..., Process],
+    model_folder: Path,
+    own_postgres_server: PostgresServer,
+) -> None:
+    secret = f"postgres:{own_postgres_server.PASSWORD}@"
+    dsn = own_postgres_server.dsn.replace("postgres@", secret)
+    model, where = fingerprint(model_folder / "1"), f"postgres:{dsn}#things"
+    build_postgres(Address.parse(where), [], fingerprint=model, embedding_dim=DIM)
+    processes = [start(str(model_folder), f"--index={where}") for _ in range(2)]
+    unit = np.eye(DIM)
+    with httpx.Client(timeout=30) as client:
+
+        def call(server: int, action: str, **body: object) -> httpx.Response:
+            url = f"{processes[server].url}/v1/collections/things:{action}"
+            return client.post(url, json=body)
+
+        def store(server: int, name: int) -> httpx.Response:
+            entry = {"id": name, "vector": unit[name % DIM].tolist(), "label": "x"}
+            return call(server, "upsert", records=[entry])
+
+        def found(server: int) -> list[int]:
+            body = {"vector": unit[0].tolist(), "k": 99, "filter": {"label": "x"}}
+            answer = call(server, "search", **body)
+            assert answer.status_code == 200
+            return sorted(hit["id"] for hit in answer.json()["hits"])
+
+        for name in range(10):
+            assert store(name % 2, name).json() == {"upserted": 1}
+            assert found((name + 1) % 2) == [*range(name + 1)]
+        assert call(0, "delete", ids=[3, 4]).json() == {"deleted": 2}
+        assert found(1) == [0, 1, 2, 5, 6, 7, 8, 9]
+
+        own_postgres_server.kill()
+        for server in range(2):
+            answer = store(server, 20)
+            assert answer.status_code == 503
+            assert "the log says why" in answer.text
+        own_postgres_server.start()
+        assert found(0) == found(1) == [0, 1, 2, 5, 6, 7, 8, 9]
+        assert store(0, 3).json() == {"upserted": 1}
+        assert 3 in found(1)
+    for process in processes:
+        log = process.log.read_text()
+        # A connection still open may hear of the end before it is closed.
+        assert "cannot be reached" in log or "terminating connection" in log
+        assert own_postgres_server.PASSWORD not in log
+        assert "Traceback" not in log

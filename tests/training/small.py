@@ -4,21 +4,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.losses import MetricLoss, Space, build_loss
-from dce_tf.model import EmbeddingModel
+from dce_tf.losses import MetricLoss, build_loss
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
+from dce_tf.network.step import Step
+from dce_tf.record import EpochRecord, record_of
 from dce_tf.training.averaging import WeightAverage
+from dce_tf.training.callback_calls import CallbackCalls
 from dce_tf.training.optimizer import OPTIMIZERS, ParameterGroup
 from dce_tf.training.schedule import Schedule
+from dce_tf.training.step_loop import StepLoop
 from dce_tf.training.trainer import Trainer
 
 BATCH, SIZE, LEARNERS = 16, 8, 2
+# Options of `make_trainer` by whose they are; the others are those of `StepLoop`.
+STEP = ("seed", "global_mining", "mask_penalty", "isolated", "on_features")
+TRAINER = ("keep_features", "pause_every", "pause_at")
 
 
-def backbone() -> keras.Model:
+def backbone(size: int = SIZE) -> keras.Model:
     return keras.Sequential(
         [
-            keras.Input((SIZE, SIZE, 3)),
+            keras.Input((size, size, 3)),
             keras.layers.Rescaling(1 / 255),
             keras.layers.Conv2D(8, 3),
             keras.layers.BatchNormalization(),
@@ -34,29 +41,32 @@ def make_trainer(
     optimizer: str = "adam",
     ema: float = 0,
     dropout: float = 0,
+    size: int = SIZE,
     **options,
 ) -> Trainer:
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         keras.utils.set_random_seed(0)
         layer = DivideConquerEmbedding(8, LEARNERS, parts=parts)
-        model = EmbeddingModel(backbone(), layer, dropout=dropout)
-        model.build((None, SIZE, SIZE, 3))
-        space = Space(8, 4, LEARNERS, layer.learner_units, layer.part)
-        built = build_loss(loss, space)
+        model = EmbeddingModel(backbone(size), layer, dropout=dropout)
+        model.build((None, size, size, 3))
+        built = build_loss(loss, model.space, num_classes=4)
         groups = _groups(model, built, options.get("isolated", False))
         variables = [variable for group in groups for variable in group.variables]
         model.optimizer = OPTIMIZERS.build(optimizer, groups=groups)
         average = WeightAverage(variables, ema) if ema else None
-    return Trainer(
+    own = {name: options.pop(name) for name in STEP if name in options}
+    told = {name: options.pop(name) for name in TRAINER if name in options}
+    loop = StepLoop(
         model,
-        built,
-        model.optimizer,
+        Step(built, model.optimizer, **own),
         variables,
         strategy=strategy,
         average=average,
+        gather_features="keep_features" in told,
         **options,
     )
+    return Trainer(loop, **told)
 
 
 def _groups(
@@ -76,11 +86,11 @@ def _groups(
     return [group for group in groups if group.variables]
 
 
-def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
+def batches(steps: int, seed: int = 0, size: int = SIZE) -> tf.data.Dataset:
     rng = np.random.default_rng(seed)
     labels = np.tile(np.repeat(np.arange(4), 4), (steps, 1)).astype(np.int32)
     images = (
-        rng.uniform(0, 200, (steps, BATCH, SIZE, SIZE, 3))
+        rng.uniform(0, 200, (steps, BATCH, size, size, 3))
         + labels[..., None, None, None] * 10
     )
     learners = np.repeat(np.arange(steps) % LEARNERS, BATCH).reshape(steps, BATCH)
@@ -91,7 +101,7 @@ def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
 
 
 class Deliver(keras.callbacks.Callback):
-    """Hands over new data each epoch, and keeps what the epochs said."""
+    """Hands over new data each epoch, and keeps the lines of the epochs."""
 
     def __init__(self, trainer: Trainer, steps: int = 5) -> None:
         super().__init__()
@@ -101,7 +111,7 @@ class Deliver(keras.callbacks.Callback):
         self.trainer.set_data(batches(self.steps, seed=epoch), self.steps)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        self.logs.append(dict(logs or {}))
+        self.logs.append(record_of(self).as_line())
 
 
 def fit(
@@ -111,6 +121,14 @@ def fit(
     stages = Schedule(epochs, epochs - 2, epochs - 1, **schedule)
     trainer.fit(stages, [deliver, *callbacks])
     return deliver.logs
+
+
+def train_epoch(trainer: Trainer) -> dict:
+    """Trains the first epoch on the data that were set, and returns its numbers."""
+    record = EpochRecord(0, "divide")
+    calls = CallbackCalls([], trainer.model, 4)
+    trainer._train_epoch(Schedule(4, 2, 3), calls, record)
+    return record.logs
 
 
 def weights(trainer: Trainer) -> list[np.ndarray]:

@@ -15,7 +15,22 @@ def test_average_equals_a_plain_loop() -> None:
         average.update(tf.constant(step))
         keep = min(0.9, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * variable.numpy()
-    np.testing.assert_allclose(average.variables[0], expected, rtol=1e-4, atol=1e-6)
+        # At each step: where they end, the first ones no longer show.
+        np.testing.assert_allclose(average.variables[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_first_steps_replace_nearly_all_of_the_average() -> None:
+    variable = keras.Variable(np.zeros(1), dtype="float32")
+    average = WeightAverage([variable], 0.999)
+    variable.assign(np.ones(1))
+    reached = []
+    for step in range(3):
+        average.update(tf.constant(step))
+        reached.append(float(average.variables[0].numpy()[0]))
+    # It keeps 1/10, then 2/11, then 3/12 of itself.
+    np.testing.assert_allclose(
+        reached, [0.9, 1 - 0.1 * 2 / 11, 1 - 0.1 * 2 / 11 * 3 / 12], rtol=1e-6
+    )
 
 
 def test_average_stands_in_for_a_while_and_the_weights_come_back() -> None:

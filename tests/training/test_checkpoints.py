@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from dce_tf.training.checkpoints import Checkpoints, Progress
+from dce_tf.training.checkpoints import Checkpoints, RunProgress
 
 
 def variables(value: float = 0.0) -> list[keras.Variable]:
@@ -17,7 +17,7 @@ def variables(value: float = 0.0) -> list[keras.Variable]:
 def saved(folder: Path, epochs: int = 3, keep: int = 2) -> Checkpoints:
     checkpoints = Checkpoints(folder, keep)
     for epoch in range(epochs):
-        progress = Progress(epoch, step=10 * epoch, history=[{"epoch": epoch}])
+        progress = RunProgress(epoch, step=10 * epoch, history=[{"epoch": epoch}])
         checkpoints.save(progress, variables(epoch))
     return checkpoints
 
@@ -30,7 +30,7 @@ def test_newest_is_restored_and_the_oldest_removed(tmp_path: Path) -> None:
     ]
     fresh = variables()
     progress = checkpoints.restore(fresh)
-    assert progress == Progress(2, step=20, history=[{"epoch": 2}])
+    assert progress == RunProgress(2, step=20, history=[{"epoch": 2}])
     assert fresh[0].numpy().tolist() == [[2.0] * 3] * 2
     assert float(fresh[1]) == 3
 
@@ -73,14 +73,14 @@ def test_failed_write_keeps_the_last_checkpoint(
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError, match="No space left"):
-        checkpoints.save(Progress(3), variables())
+        checkpoints.save(RunProgress(3), variables())
     monkeypatch.undo()
     assert checkpoints.restore(variables()).epoch == 2
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-def partial(epoch: int, steps: int) -> Progress:
-    return Progress(epoch, step=10 * (epoch + 1) + steps, partial={"steps": steps})
+def partial(epoch: int, steps: int) -> RunProgress:
+    return RunProgress(epoch, step=10 * (epoch + 1) + steps, partial={"steps": steps})
 
 
 def test_checkpoints_within_an_epoch_come_after_it(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_checkpoints_within_an_epoch_come_after_it(tmp_path: Path) -> None:
     assert checkpoints.restore(variables()).partial == {"steps": 10}
     (tmp_path / "epoch-00002-step-0000010.npz").write_bytes(b"")
     assert checkpoints.restore(variables()).partial == {"steps": 9}
-    checkpoints.save(Progress(2, step=30), variables(3))
-    assert checkpoints.restore(variables()) == Progress(2, step=30)
+    checkpoints.save(RunProgress(2, step=30), variables(3))
+    assert checkpoints.restore(variables()) == RunProgress(2, step=30)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "epoch-00002-step-0000009.npz",
         "epoch-00002-step-0000010.npz",
@@ -102,7 +102,7 @@ def test_checkpoints_within_an_epoch_come_after_it(tmp_path: Path) -> None:
 def test_gathered_features_are_kept(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(Progress(0, features=features), variables(5))
+    checkpoints.save(RunProgress(0, features=features), variables(5))
     fresh = variables()
     np.testing.assert_array_equal(checkpoints.restore(fresh).features, features)
     assert float(fresh[1]) == 6

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dce_tf.clustering.points import unit_length
-from dce_tf.layers import DivideConquerEmbedding
-from dce_tf.model import EmbeddingModel
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel
 from dce_tf.training.extractor import Extractor, FixedFeatures, RunningFeatures
 from tests import fakes
 
@@ -46,11 +46,11 @@ def test_results_are_in_order_whatever_the_last_batch_lacks(paths: list[str]) ->
     )
 
 
-def test_directions_are_features_at_unit_length(paths: list[str]) -> None:
+def test_unit_features_have_length_one(paths: list[str]) -> None:
     extractor = make_extractor()
     expected = unit_length(extractor.features(paths))
     for runner in (extractor, FixedFeatures(extractor)):
-        found = runner.directions(paths)
+        found = runner.unit_features(paths)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
         # As they are of unit length, clustering need not copy them.
         assert unit_length(found) is found
@@ -58,7 +58,7 @@ def test_directions_are_features_at_unit_length(paths: list[str]) -> None:
 
 def test_results_on_disk_are_those_in_memory(paths: list[str], tmp_path: Path) -> None:
     extractor = make_extractor()
-    for run in (extractor.directions, extractor.embeddings):
+    for run in (extractor.unit_features, extractor.embeddings):
         kept = run(paths, into=tmp_path)
         assert isinstance(kept, np.memmap)
         np.testing.assert_array_equal(kept, run(paths))
@@ -146,3 +146,35 @@ def test_running_features_begin_with_a_pass_and_follow_the_steps() -> None:
     running.keep(np.array([2, 0]), np.array([[1, 2], [3, 4]], np.float32))
     np.testing.assert_array_equal(running.or_first(extract), [[3, 4], [0, 0], [1, 2]])
     assert len(passes) == 1
+
+
+def test_features_on_disk_are_those_of_the_same_network_and_images(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    original = Extractor.features
+
+    def features(self: Extractor, *given) -> np.ndarray:
+        passes.append(len(given[0]))
+        return original(self, *given)
+
+    monkeypatch.setattr(Extractor, "features", features)
+    extractor = make_extractor()
+    first = FixedFeatures(extractor, tmp_path).features(paths)
+    again = FixedFeatures(make_extractor(), tmp_path).features(paths)
+    np.testing.assert_array_equal(first, again)
+    assert len(passes) == 1
+    (file,) = tmp_path.glob("*.npy")
+    file.write_bytes(file.read_bytes()[:-40])  # Cut short.
+    np.testing.assert_array_equal(
+        FixedFeatures(extractor, tmp_path).features(paths), first
+    )
+    FixedFeatures(extractor, tmp_path).features(paths[:5])
+    kernel = extractor.model.backbone.weights[0]
+    kernel.assign(2 * kernel.numpy())
+    other = FixedFeatures(extractor, tmp_path).features(paths)
+    assert np.any(other != first)
+    assert passes == [len(paths), len(paths), 5, len(paths)]
+    Path(paths[0]).touch()
+    FixedFeatures(extractor, tmp_path).features(paths)
+    assert len(passes) == 5

@@ -79,7 +79,7 @@ def test_request_to_stop_waits_for_the_step_and_is_told() -> None:
 
     class Listen(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-            told.append(logs["stopping"])
+            told.append(trainer.stopping)
 
     original = trainer._place
 
@@ -104,8 +104,8 @@ def test_request_to_stop_during_a_report_is_told_with_the_next(when: int) -> Non
 
     class Listen(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-            told.append(logs["stopping"])
-            if trainer.step == when and not logs["stopping"]:
+            told.append(trainer.stopping)
+            if trainer.step == when and not trainer.stopping:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     trainer._pause_at = [3]
@@ -141,3 +141,18 @@ def test_speed_of_an_epoch_that_is_gone_on_with_is_of_all_its_steps() -> None:
     trainer.step, trainer.progress = 8, progress
     trainer.fit(Schedule(1, 1, 1), [DeliverRest(trainer, 9), Listen()])
     assert seen == pytest.approx([1], rel=1e-3)
+
+
+def test_epoch_that_an_earlier_version_began_is_gone_on_with() -> None:
+    # Its logs had texts, lists and null.
+    begun = {"epoch": 0, "stage": "divide", "kept": None, "seconds_division": 2.0}
+    logs = {**begun, "cluster_sizes": [5, 3], "lone_images": 1}
+    trainer = make_trainer()
+    progress = EpochProgress(logs, 8, [3.0, 2.0], [4.0, 4.0], 128, 1.0, 2.0)
+    trainer.step, trainer.progress = 8, progress
+    deliver = DeliverRest(trainer, 9)
+    trainer.fit(Schedule(1, 1, 1), [deliver])
+    line = deliver.logs[0]
+    assert (line["cluster_sizes"], line["lone_images"]) == ([5, 3], 1)
+    assert "kept" not in line
+    assert line["seconds_division"] == 2

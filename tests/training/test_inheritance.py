@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dce_tf.layers import DivideConquerEmbedding
+from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.training.inheritance import inherit_masks
 from dce_tf.training.optimizer import GroupedAdam, ParameterGroup
 

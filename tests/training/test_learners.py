@@ -2,9 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from dce_tf.training.schedule import Schedule
 from dce_tf.training.trainer import Trainer
-from tests.training.small import LEARNERS, batches, fit, make_trainer
+from tests.training.small import LEARNERS, batches, fit, make_trainer, train_epoch
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -24,7 +23,7 @@ def test_isolated_learners_that_do_not_train_are_still_to_the_bit(
     fit(trainer, steps=2)  # So that the optimiser has momentum.
     before = rows_of_learners(trainer)
     trainer.set_data(batches(1, seed=9), 1)  # One batch, of learner 0.
-    trainer._train_epoch(Schedule(9, 8, 8), [], {"epoch": 0})
+    train_epoch(trainer)
     moved = np.any(rows_of_learners(trainer) != before, axis=1)
     assert moved.tolist() == [True, False]
 
@@ -45,7 +44,7 @@ def test_learners_that_are_not_isolated_drift() -> None:
     fit(trainer, steps=2)
     before = trainer.model.embedding.kernel.numpy()
     trainer.set_data(batches(1, seed=9), 1)
-    trainer._train_epoch(Schedule(9, 8, 8), [], {"epoch": 0})
+    train_epoch(trainer)
     moved = trainer.model.embedding.kernel.numpy() != before
     assert np.any(moved[:, 4:])
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import tensorflow as tf
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.training.rates import build_rates
 
 

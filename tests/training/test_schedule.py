@@ -1,6 +1,6 @@
 import pytest
 
-from dce_tf.errors import UsageError
+from dce_tf.base.errors import UsageError
 from dce_tf.training.schedule import Schedule, Stage
 
 

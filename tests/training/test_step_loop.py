@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dce_tf.augmentation import strong
+from dce_tf.images.augmentation import strong
 from dce_tf.losses import LOSSES
-from dce_tf.training.schedule import Schedule
-from tests.training.small import batches, fit, make_trainer, weights
+from tests.training.small import batches, fit, make_trainer, train_epoch, weights
 
 # How far weights may lie apart that were computed in another order. Adam takes steps of
 # one length where a gradient is little but rounding, too: on some processors 3e-4, of
@@ -142,7 +141,7 @@ def test_features_train_the_embedding_as_their_images_do() -> None:
     on_images.set_data(batches(5), 5)
     on_features.set_data(batches(5).map(lambda x, y, k: (features(x), y, k)), 5)
     for trainer in (on_images, on_features):
-        trainer._train_epoch(Schedule(4, 2, 3), [], {"epoch": 0})
+        train_epoch(trainer)
     for a, b in zip(
         on_images.model.embedding.get_weights(),
         on_features.model.embedding.get_weights(),
@@ -165,20 +164,17 @@ def test_waiting_for_data_is_told_apart_from_the_steps() -> None:
     trainer = make_trainer()
     for dataset in (batches(8), batches(8).map(slow).map(shaped)):
         trainer.set_data(dataset, 8)
-        logs = {"epoch": 0}
-        trainer._train_epoch(Schedule(4, 2, 3), [], logs)
+        logs = train_epoch(trainer)
     assert logs["seconds_data"] > 8 * 0.05 * 0.8
 
 
 def _seconds_of_one_thread(queue: multiprocessing.Queue) -> None:
-    global SIZE
-    SIZE = 64  # So that a step takes far longer than to hand over its images.
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    trainer = make_trainer()
+    size = 64  # So that a step takes far longer than to hand over its images.
+    trainer = make_trainer(size=size)
     for _ in ("traced", "timed"):
-        trainer.set_data(batches(20), 20)
-        logs = {"epoch": 0}
-        trainer._train_epoch(Schedule(4, 2, 3), [], logs)
+        trainer.set_data(batches(20, size=size), 20)
+        logs = train_epoch(trainer)
     queue.put((logs["seconds_data"], logs["seconds_step"]))
 
 

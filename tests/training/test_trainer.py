@@ -4,7 +4,6 @@ import pytest
 
 from dce_tf.training import trainer as trainer_module
 from dce_tf.training.rates import build_rates
-from dce_tf.training.schedule import Schedule
 from tests.training.small import (
     BATCH,
     LEARNERS,
@@ -12,6 +11,7 @@ from tests.training.small import (
     batches,
     fit,
     make_trainer,
+    train_epoch,
     weights,
 )
 
@@ -132,7 +132,7 @@ def test_rate_drops_with_the_first_step_of_its_epoch() -> None:
 def test_first_step_of_a_warm_up_is_its_share() -> None:
     trainer = make_trainer(rates=build_rates("constant", 4, 2.0))
     trainer.set_data(batches(1), 1)
-    trainer._train_epoch(Schedule(4, 2, 3), [], {"epoch": 0})
+    train_epoch(trainer)
     assert float(trainer.optimizer.learning_rate) == pytest.approx(0.5)
 
 
@@ -147,7 +147,7 @@ def test_features_of_each_step_are_handed_over_with_their_rows(two_devices) -> N
         trainer = make_trainer(strategy, keep_features=keep)
         rows = np.arange(3 * BATCH).reshape(3, BATCH)
         trainer.set_data(batches(3), 3, rows=rows)
-        trainer._train_epoch(Schedule(4, 2, 3), [], {"epoch": 0})
+        train_epoch(trainer)
         found.append(np.stack([seen[row] for row in range(3 * BATCH)]))
     first = next(iter(batches(3)))[0]
     expected = make_trainer().model.features(first)

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.index import Collection, Record, build_collection, open_collection
 from dce_tf.index.maps import MapPlan
-from serving.guards import Limits
+from dce_tf.serving.limits import Limits
 from tests.serving.conftest import DIM, Client, Live, Served, b64
 
 CHROMIUM = shutil.which("chromium")

@@ -120,6 +120,16 @@ def test_it_fits_a_phone(visit: Callable[..., Visit]) -> None:
         assert all(min(box["width"], box["height"]) >= 24 for box in sizes if box)
 
 
+@pytest.mark.parametrize("touch", [True, False])
+def test_a_phone_is_told_of_no_keys(visit: Callable[..., Visit], touch: bool) -> None:
+    phone = {"width": 360, "height": 740}
+    page = visit(viewport=phone, has_touch=touch, is_mobile=touch).open()
+    expect(page.get_by_text("Find the images most like yours")).to_be_visible()
+    expect(page.locator("kbd").first).to_be_hidden()
+    wide = visit(viewport={"width": 1200, "height": 740}).open()
+    expect(wide.locator("kbd").first).to_be_visible()
+
+
 def test_nothing_moves_for_who_does_not_want_that(visit: Callable[..., Visit]) -> None:
     page = visit(reduced_motion="reduce").open()
     expect(page.locator("#hits img")).to_have_count(15)

@@ -2,7 +2,7 @@
 
 import re
 
-from serving.app import PAGE
+from dce_tf.serving.app import PAGE
 from tests.serving.conftest import Client
 
 

@@ -126,7 +126,7 @@ def test_the_map_lays_pictures_over_points(visit: Callable[..., Visit]) -> None:
     expect(page.locator("#clusters button")).to_have_count(3)
     before = len(inked(page))
     page.get_by_label("Show pictures").check()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     # Each is 52 pixels wide and high.
     while len(inked(page)) < before + 2 * 52 * 52:
         assert time.monotonic() < deadline

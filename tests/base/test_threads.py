@@ -1,0 +1,65 @@
+import threading
+import time
+
+import pytest
+
+from dce_tf.base.threads import map_ahead
+
+
+def test_results_are_in_order_whoever_is_first() -> None:
+    def work(item: int) -> int:
+        time.sleep(0.003 * (item % 3))
+        return 2 * item
+
+    found = map_ahead(work, range(20), num_threads=4, ahead=5)
+    assert list(found) == list(range(0, 40, 2))
+    assert list(map_ahead(work, [], ahead=5)) == []
+
+
+def test_work_is_ahead_but_not_far() -> None:
+    drawn = []
+
+    def items():
+        for item in range(100):
+            drawn.append(item)
+            yield item
+
+    results = map_ahead(lambda item: item, items(), num_threads=2, ahead=3)
+    assert next(results) == 0
+    assert len(drawn) == 4
+    assert next(results) == 1
+    assert len(drawn) == 5
+
+
+def test_error_is_raised_where_its_result_is_due() -> None:
+    def work(item: int) -> int:
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    results = map_ahead(work, range(9), num_threads=2, ahead=4)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+
+
+def test_threads_end_with_the_iterator() -> None:
+    before = threading.active_count()
+    results = map_ahead(lambda item: item, range(100), num_threads=3, ahead=9)
+    next(results)
+    assert threading.active_count() > before
+    results.close()
+    assert threading.active_count() == before
+
+
+def test_what_nobody_waits_for_is_not_begun() -> None:
+    done = []
+
+    def work(item: int) -> None:
+        time.sleep(0.01)
+        done.append(item)
+
+    results = map_ahead(work, range(100), num_threads=1, ahead=50)
+    next(results)
+    results.close()
+    assert len(done) < 40
