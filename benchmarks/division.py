@@ -30,8 +30,8 @@ from dce_tf.clustering import (
     match_clusters,
     normalized_mutual_information,
 )
-from dce_tf.clustering.division import merge_untrainable, without_lone
 from dce_tf.clustering.points import unit_length
+from dce_tf.clustering.trainable import merge_untrainable, without_lone
 from dce_tf.datasets import Images
 from dce_tf.sampling import plan_epoch
 
@@ -93,14 +93,14 @@ def our_parts(
 
 
 def rebuild(labels: np.ndarray, membership: np.ndarray, clusters: int) -> Any:
-    """Returns what builds the pipeline of an epoch anew, of files that are not there.
+    """Returns what builds the pipeline of an epoch again, of files that are not there.
 
     Args:
         labels: int32 `(num_images,)`.
         membership: Cluster of each image.
         clusters: How many.
     """
-    from dce_tf.pipelines import ClusterPipelines, EpochPlanner
+    from dce_tf.training.pipelines import ClusterPipelines, EpochPlanner
 
     paths = tuple(f"images/{row:06d}.jpg" for row in range(len(labels)))
     names = tuple(str(label) for label in range(labels.max() + 1))
@@ -170,14 +170,14 @@ def kmeans_ways(points: np.ndarray, clusters: int, iterations: int) -> Parts:
         return float(kmeans.assign(points)[0].sum(dtype=np.float64))
 
     ways: Parts = {
-        "ours, until it stands still": ours,
+        "ours, until it converges": ours,
         f"ours, {iterations} iterations": functools.partial(ours, tolerance=0.0),
         f"bare FAISS, {iterations} iterations": bare,
     }
     if importlib.util.find_spec("sklearn"):
         from sklearn.cluster import KMeans
 
-        ways["scikit-learn, until it stands still"] = lambda: (
+        ways["scikit-learn, until it converges"] = lambda: (
             KMeans(clusters, n_init=1, max_iter=iterations, random_state=0)
             .fit(points)
             .inertia_

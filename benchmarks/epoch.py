@@ -159,7 +159,7 @@ def prepare(row: str, args: argparse.Namespace, folder: Path) -> tuple[Path, Pat
         )
     backbone = folder / "small.keras"
     code = (
-        "import sys; from dce_tf.backbones import build_backbone; "
+        "import sys; from dce_tf.network.backbones import build_backbone; "
         "build_backbone('small').save(sys.argv[1])"
     )
     command = [sys.executable, "-c", code, str(backbone)]

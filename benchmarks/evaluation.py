@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.division import draw_features
 from benchmarks.timing import alternate, peak_memory, print_machine
-from dce_tf.faiss_backend import exact_index
+from dce_tf.clustering.faiss_backend import exact_index
 from dce_tf.retrieval import evaluate_retrieval
 
 DIM = 128
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=SPREAD)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    table = Table(title=f"Evaluation of {DIM} numbers an image, medians in seconds")
+    table = Table(title=f"Evaluation of {DIM} numbers per image, medians in seconds")
     columns = ("case", "searched", "evaluation", "bare FAISS", "ratio", "peak MB")
     columns = (*columns, CALCULATOR)
     for column in columns:

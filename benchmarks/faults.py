@@ -3,8 +3,8 @@
     python -m benchmarks.faults [--kills 20] [--signal KILL] [--seed 0]
 
 One run goes through undisturbed; another with the same settings is killed after a
-random time, started again, and so on until it ends; then the next, until there were so
-many kills. Every number in the metrics, the report and the best model of each is
+random time, started again, and so on until it ends; then the next, until there were
+enough kills. Every number in the metrics, the report and the best model of each is
 compared. The moments are drawn over the whole life of a process, so that they fall into
 clusterings, evaluations, checkpoints and exports too.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import dataclasses
 import json
 import random
 import signal
@@ -28,8 +27,8 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.timing import print_machine
-from dce_tf.config import Config
-from dce_tf.run_directory import RunDirectory
+from dce_tf.config import Config, to_flags
+from dce_tf.record.run_directory import RunDirectory
 
 PROGRAM = "import sys; from dce_tf.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -61,12 +60,7 @@ def settings_of(data_dir: str, log_dir: str, exp: str) -> Config:
 
 def command_of(config: Config) -> list[str]:
     """Returns what starts a run, or goes on with it."""
-    words = [
-        f"--{field.name}={getattr(config, field.name)}"
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) is not None
-    ]
-    return [sys.executable, "-c", PROGRAM, *words]
+    return [sys.executable, "-c", PROGRAM, *to_flags(config)]
 
 
 def kill_and_resume(

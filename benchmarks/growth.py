@@ -50,8 +50,8 @@ def make_division(num_images: int, dim: int) -> Work:
 def make_mapped(num_images: int, dim: int) -> Work:
     """Returns a whole division of features that lie in a file."""
     from benchmarks.division import draw_features
+    from dce_tf.base.files import array_on_disk
     from dce_tf.clustering import divide
-    from dce_tf.files import array_on_disk
 
     features = array_on_disk(Path(tempfile.gettempdir()), (num_images, dim))
     labels = np.empty(num_images, np.int32)

@@ -3,8 +3,8 @@
     python -m benchmarks.input --data_dir=GROCERY [--sides 256 1000 3464] [--repeats 3]
 
 The photographs are enlarged, with grain; all lie in the system's file cache. Ours are
-the pipelines of training and evaluation as they are, with images decoded anew or out of
-the cache of decoded images. PIL does the same in as many processes, once decoding
+the pipelines of training and evaluation as they are, with images decoded again or out
+of the cache of decoded images. PIL does the same in as many processes, once decoding
 in full and once by the discrete cosine transform (`draft`). The ceilings only decode.
 """
 
@@ -99,8 +99,8 @@ def our_parts(
 
     from dce_tf.clustering.division import whole_division
     from dce_tf.datasets import Images
-    from dce_tf.image_cache import open_cache
-    from dce_tf.pipelines import (
+    from dce_tf.images.image_cache import open_cache
+    from dce_tf.training.pipelines import (
         ClusterPipelines,
         EpochPlanner,
         EvaluationPipelines,

@@ -21,7 +21,7 @@ from rich.table import Table
 from benchmarks import photographs
 from benchmarks.epoch import run_ours
 from benchmarks.timing import print_machine
-from dce_tf.backbones import build_backbone
+from dce_tf.network.backbones import build_backbone
 
 FEATURES = 2048
 LISTED, CLASSES = 59_551, 11_318
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--listed", type=int, default=LISTED, help="Of each split.")
     parser.add_argument("--epochs", type=int, default=2)
     args = parser.parse_args()
-    table = Table(title=f"{args.listed:,} images a split, {FEATURES:,} features")
+    table = Table(title=f"{args.listed:,} images per split, {FEATURES:,} features")
     table.add_column("")
     for column in ("peak MB", "whole run s"):
         table.add_column(column, justify="right")

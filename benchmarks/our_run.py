@@ -17,8 +17,8 @@ import keras
 
 from benchmarks.timing import peak_memory
 from dce_tf.config import Config
+from dce_tf.reports.display import Display
 from dce_tf.runs.train import train
-from dce_tf.training.display import Display
 
 
 class Clock(keras.callbacks.Callback):
@@ -63,7 +63,7 @@ def run(config: Config) -> dict[str, Any]:
             *(logs.get("recall@1") for logs in clock.logs),
         ],
         "steps": [logs["steps"] for logs in clock.logs],
-        "divisions": sum("cluster_sizes" in logs for logs in clock.logs),
+        "divisions": sum("lone_images" in logs for logs in clock.logs),
         "parts": parts,
         "peak_mb": peak_memory(),
     }

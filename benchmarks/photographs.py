@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 _QUALITY = 90
-_EVERY = 11  # So many photographs are one file of a long list.
+_EVERY = 11  # This many photographs are one file of a long list.
 _GRAIN = 3.0  # Standard deviation of the noise: an enlarged photograph has none.
 
 Row = dict[str, str]
@@ -38,7 +38,7 @@ def write_index(folder: Path, rows: list[Row]) -> Path:
 
 
 def enlarge(source: Path, target: Path, side: int, seed: int) -> None:
-    """Writes a photograph with a shorter side of so many pixels, and grain.
+    """Writes a photograph with a given shorter side, and grain.
 
     The grain gives its JPEG the size of a real one: about a quarter byte a pixel.
     """

@@ -18,7 +18,7 @@ from unittest import mock
 
 from benchmarks.timing import alternate, print_table
 from dce_tf.datasets import DATASETS
-from dce_tf.scan import find_broken
+from dce_tf.images.scan import find_broken
 from tests import fakes
 
 WRITERS: dict[str, Callable[..., Path]] = {
@@ -47,7 +47,7 @@ def make_parent(path: Path, *_: object) -> None:
 
 
 def write_lists(root: Path, dataset: str, num_images: int) -> None:
-    """Writes a data set of about so many images, which are not there."""
+    """Writes a data set of about this many images, which are not there."""
     root.mkdir()
     stand_in = touch if dataset == "folder" else make_parent
     splits = {"cub": 1, "cars": 1, "inshop": 3}.get(dataset, 2)

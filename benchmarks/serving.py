@@ -60,16 +60,16 @@ def draw_jpeg(seed: int = 0) -> bytes:
 
 def request_for(path: str, body: bytes) -> bytes:
     """Returns what a client sends."""
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def export_untrained(folder: Path) -> Path:
     """Writes a SavedModel to serve."""
-    from dce_tf.backbones import build_backbone
     from dce_tf.export import export_saved_model
-    from dce_tf.layers import DivideConquerEmbedding
-    from dce_tf.model import EmbeddingModel
+    from dce_tf.network.backbones import build_backbone
+    from dce_tf.network.layers import DivideConquerEmbedding
+    from dce_tf.network.model import EmbeddingModel
 
     layer = DivideConquerEmbedding(EMBEDDING_DIM)
     model = EmbeddingModel(build_backbone("small"), layer)
@@ -79,14 +79,14 @@ def export_untrained(folder: Path) -> Path:
 
 
 def measure_bare(source: Path, seconds: float) -> dict[str, Any]:
-    """Returns images a second of the SavedModel itself.
+    """Returns the images per second of the SavedModel itself.
 
     Args:
         source: What is served.
         seconds: How long to call each batch size.
 
     Returns:
-        `rates`, by batch size, and milliseconds an image: `whole`, `network` (without
+        `rates`, by batch size, and milliseconds per image: `whole`, `network` (without
         decoding) and `cpu` (processor time of the whole), at the best batch size.
     """
     import tensorflow as tf
@@ -132,10 +132,10 @@ def measure_json() -> float:
     """Returns milliseconds that reading a request and writing its answer take."""
     import tensorflow as tf
 
-    from serving.json_text import parse
-    from serving.results import write_rows
-    from serving.signatures import TensorSpec
-    from serving.tensors import read_rows
+    from dce_tf.serving.http.json_results import write_rows
+    from dce_tf.serving.http.json_tensors import read_rows
+    from dce_tf.serving.http.json_text import parse
+    from dce_tf.serving.model.signatures import TensorSpec
 
     body = json.dumps(predict_body([draw_jpeg()])).encode()
     inputs = {"image_bytes": TensorSpec(tf.string, (-1,))}
@@ -154,7 +154,7 @@ def predict_body(images: Sequence[bytes]) -> dict[str, Any]:
 
 
 def load(port: int, request: bytes, clients: int, seconds: float) -> dict[str, Any]:
-    """Sends requests from so many clients, each one after the other.
+    """Sends requests from several clients, each one after the other.
 
     Returns:
         `latencies` of all requests and `elapsed`, in seconds, and `cpu`, the processor
@@ -252,7 +252,7 @@ def memory_mb(process: int) -> float:
 
 
 def send_many(port: int, process: int, request: bytes, count: int) -> list[float]:
-    """Sends so many requests; returns the memory of the server after each tenth."""
+    """Sends a number of requests; returns the memory of the server after each tenth."""
     memory = []
     tenth = max(1, count // 10)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -263,7 +263,7 @@ def send_many(port: int, process: int, request: bytes, count: int) -> list[float
 
 
 def send_some(port: int, request: bytes, count: int) -> None:
-    """Sends so many requests from four clients."""
+    """Sends a number of requests from four clients."""
 
     def send(number: int) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -311,7 +311,7 @@ def print_load(outcomes: dict[int, dict[str, Any]], bare: dict[str, Any]) -> Non
 
 def print_costs(bare: dict[str, Any], json_ms: float, http_ms: float) -> None:
     """Prints where the time of an image goes."""
-    table = Table(title="Milliseconds an image")
+    table = Table(title="Milliseconds per image")
     for column in (
         "model",
         "decode and crop",

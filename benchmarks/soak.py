@@ -29,8 +29,9 @@ from rich.table import Table
 
 from benchmarks.timing import look, print_machine
 from dce_tf.config import Config
+from dce_tf.record import record_of
+from dce_tf.reports.display import Display
 from dce_tf.runs.train import train
-from dce_tf.training.display import Display
 
 RESAMPLED = 2000
 WARM_UP = 0.1  # Share of the epochs that are left out: memory settles in them.
@@ -41,6 +42,7 @@ GLYPHS = Config(
     backbone="small",
     embedding_dim=64,
     num_clusters=4,
+    cluster_batches="max",
     backbone_lr=1e-3,
     backbone_wd=0.0,
     embedding_lr=1e-3,
@@ -92,8 +94,10 @@ class Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the epoch."""
+        del logs
         now = time.perf_counter()
-        stage = str((logs or {})["stage"])
+        record = record_of(self)
+        stage = "" if record is None else record.stage
         if self._trim:
             gc.collect()
             ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -180,8 +184,7 @@ def main() -> None:
     args = parser.parse_args()
     watch = Watch(trim=args.trim)
     with tempfile.TemporaryDirectory() as folder:
-        config = dataclasses.replace(
-            GLYPHS,
+        config = GLYPHS.replace(
             num_epochs=args.epochs,
             full_embedding_epoch=args.epochs // 2,
             finetune_epoch=args.epochs * 3 // 4,

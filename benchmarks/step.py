@@ -45,7 +45,7 @@ PRODUCTS = {"product, TensorFlow": "keras", "product, PyTorch": "torch"}
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Returns that of a process which computes on so many threads."""
+    """Returns that of a process which computes on a number of threads."""
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     return {
         **os.environ,
@@ -119,7 +119,7 @@ def make_table(
         title: What was done.
         seconds: A step, of each round, by contestant; `"ours"` among them.
         missing: Why others did not run.
-        batch_size: Images a step.
+        batch_size: Images per step.
         flops: Floating-point operations an image.
         ceiling: The machine's, a second.
     """

@@ -61,7 +61,7 @@ class Worker:
         self._process.communicate("")
 
     def seconds(self, steps: int) -> float:
-        """Runs so many steps; returns how long they took.
+        """Runs a number of steps; returns how long they took.
 
         Raises:
             RuntimeError: If the contestant failed.
@@ -94,7 +94,7 @@ def take_turns(
         repeats: How often.
 
     Returns:
-        Seconds a step of each round, by name.
+        Seconds per step of each round, by name.
     """
     seconds: dict[str, list[float]] = {name: [] for name in workers}
     for turn in range(repeats + 1):

@@ -7,35 +7,50 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from benchmarks.contestants.lite0 import build_lite0
 from benchmarks.contestants.setup import Run, Setup
-from dce_tf.backbones import build_backbone
-from dce_tf.layers import DivideConquerEmbedding
 from dce_tf.losses.margin import MarginLoss
-from dce_tf.model import EmbeddingModel
-from dce_tf.training.optimizer import GroupedAdam, ParameterGroup
+from dce_tf.network.backbones import build_backbone
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import PRECISIONS, EmbeddingModel, set_precision
+from dce_tf.network.step import Step
+from dce_tf.training.optimizer import GroupedAdam, LossScaled, ParameterGroup
 from dce_tf.training.schedule import Schedule
+from dce_tf.training.step_loop import StepLoop
 from dce_tf.training.trainer import Trainer
 
 
 def build_network(setup: Setup) -> keras.Model:
-    """Builds the backbone."""
-    spec = setup.weights or f"{setup.network}(weights=None)"
-    return build_backbone(spec, image_size=setup.image_size)
+    """Builds the backbone, in its precision; so are layers that are built after it."""
+    policy = PRECISIONS[setup.precision]
+    keras.mixed_precision.set_global_policy(policy)
+    if setup.network == "efficientnet_lite0" and not setup.weights:
+        backbone = build_lite0(setup.image_size)
+    else:
+        spec = setup.weights or f"{setup.network}(weights=None)"
+        backbone = build_backbone(spec, image_size=setup.image_size)
+    set_precision(backbone, policy)
+    return backbone
 
 
 def _our_model(setup: Setup) -> EmbeddingModel:
-    embedding = DivideConquerEmbedding(setup.embedding_dim)
-    model = EmbeddingModel(build_network(setup), embedding)
+    backbone = build_network(setup)
+    model = EmbeddingModel(backbone, DivideConquerEmbedding(setup.embedding_dim))
     model.build((None, setup.image_size, setup.image_size, 3))
     return model
 
 
-def train_ours(setup: Setup, jit: bool = False) -> Run:
+def train_ours(setup: Setup) -> Run:
     """Trains as `python main.py` does: `Trainer`, margin loss, Adam with coupled L2."""
     model = _our_model(setup)
     variables = model.trainable_variables
     optimizer = GroupedAdam([ParameterGroup(variables, 1e-5, 1e-4)])
-    trainer = Trainer(model, MarginLoss(), optimizer, variables, jit=jit)
+    if setup.precision == "float16":
+        optimizer = LossScaled(optimizer)
+        optimizer.build(variables)
+    trainer = Trainer(
+        StepLoop(model, Step(MarginLoss(), optimizer), variables, jit=setup.jit)
+    )
     images, labels = (tf.constant(array) for array in setup.draw())
     batch = (images, labels, tf.zeros_like(labels))
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
@@ -52,7 +67,7 @@ def embed_ours(setup: Setup) -> Run:
     """Embeds with our model in one `tf.function`, as `Extractor` does."""
     model = _our_model(setup)
     images = tf.constant(setup.draw()[0])
-    embed = tf.function(model)
+    embed = tf.function(model, jit_compile=setup.jit)
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -62,20 +77,21 @@ def embed_ours(setup: Setup) -> Run:
 
 
 def _keras_model(setup: Setup) -> keras.Model:
+    backbone = build_network(setup)
     images = keras.Input((setup.image_size, setup.image_size, 3))
-    features = build_network(setup)(images, training=False)
-    pooled = keras.layers.GlobalAveragePooling2D()(features)
-    outputs = keras.layers.Dense(setup.embedding_dim)(pooled)
-    return keras.Model(images, keras.layers.UnitNormalization()(outputs))
+    features = backbone(images, training=False)
+    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(features)
+    outputs = keras.layers.Dense(setup.embedding_dim, dtype="float32")(pooled)
+    return keras.Model(images, keras.layers.UnitNormalization(dtype="float32")(outputs))
 
 
-def train_keras(setup: Setup, jit: bool = False) -> Run:
+def train_keras(setup: Setup) -> Run:
     """Trains with Keras alone: `compile` and `fit`, the same loss, its own Adam."""
-    model, loss = _keras_model(setup), MarginLoss()
+    model = _keras_model(setup)
     model.compile(
         keras.optimizers.Adam(1e-5, epsilon=1e-8),
-        loss=lambda labels, embedding: loss(embedding, labels),
-        jit_compile=jit,
+        loss=MarginLoss(),
+        jit_compile=setup.jit,
     )
     batch = tuple(tf.constant(array) for array in setup.draw())
     dataset = tf.data.Dataset.from_tensors(batch).repeat()
@@ -89,6 +105,7 @@ def train_keras(setup: Setup, jit: bool = False) -> Run:
 def embed_keras(setup: Setup) -> Run:
     """Embeds with Keras alone: `predict`."""
     model = _keras_model(setup)
+    model.compile(jit_compile=setup.jit)
     dataset = tf.data.Dataset.from_tensors(tf.constant(setup.draw()[0])).repeat()
 
     def run(steps: int) -> None:

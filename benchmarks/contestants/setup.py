@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Run = Callable[[int], None]  # Runs so many steps.
+Run = Callable[[int], None]  # Runs a number of steps.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,9 +18,11 @@ class Setup:
     Attributes:
         network: `"resnet50"` or `"efficientnet_lite0"`.
         image_size: Side of an image in pixels.
-        batch_size: Images a step, four of each class.
+        batch_size: Images per step, four of each class.
         weights: A `.keras` file of the backbone; random ones if None.
         embedding_dim: Width of the embedding.
+        precision: `"float32"`, `"bfloat16"` or `"float16"`, of the network.
+        jit: Compile with XLA, where the contestant can.
     """
 
     network: str
@@ -28,6 +30,8 @@ class Setup:
     batch_size: int
     weights: str | None = None
     embedding_dim: int = 128
+    precision: str = "float32"
+    jit: bool = False
 
     def draw(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Returns a batch of noise, 0 to 255, channels last, and its labels."""

@@ -13,6 +13,8 @@ from benchmarks.reference.loss import MarginLoss
 from benchmarks.reference.networks import BACKBONES, Embedder
 from benchmarks.reference.weights import load_arrays, read_arrays
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 def _model(setup: Setup, channels_last: bool) -> tuple[Embedder, torch.Tensor]:
     backbone = BACKBONES[setup.network]()
@@ -20,10 +22,23 @@ def _model(setup: Setup, channels_last: bool) -> tuple[Embedder, torch.Tensor]:
         load_arrays(backbone, read_arrays(Path(setup.weights)))
     model = Embedder(backbone, setup.embedding_dim)
     images = torch.from_numpy(setup.draw()[0]).permute(0, 3, 1, 2)
+    model, images = model.to(DEVICE), images.to(DEVICE)
     if not channels_last:
         return model, images.contiguous()
     model = model.to(memory_format=torch.channels_last)
     return model, images.contiguous(memory_format=torch.channels_last)
+
+
+def _half(setup: Setup) -> torch.autocast:
+    """Returns the context in which the network computes in the wanted precision."""
+    kind = getattr(torch, setup.precision)
+    return torch.autocast(DEVICE, kind, enabled=setup.precision != "float32")
+
+
+def _finish() -> None:
+    """Waits for the device: it works on after a call has returned."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
 
 
 def train(setup: Setup, channels_last: bool = False, compiled: bool = False) -> Run:
@@ -37,17 +52,22 @@ def train(setup: Setup, channels_last: bool = False, compiled: bool = False) -> 
     model, images = _model(setup, channels_last)
     model.train()
     loss = MarginLoss()
-    labels = torch.from_numpy(setup.draw()[1]).long()
+    labels = torch.from_numpy(setup.draw()[1]).long().to(DEVICE)
     optimizer = torch.optim.Adam(
         model.parameters(), 1e-5, eps=1e-8, weight_decay=1e-4, fused=compiled
     )
     embed = torch.compile(model) if compiled else model
+    scaler = torch.amp.GradScaler(DEVICE, enabled=setup.precision == "float16")
 
     def run(steps: int) -> None:
         for _ in range(steps):
             optimizer.zero_grad()
-            loss(embed(images), labels).backward()
-            optimizer.step()
+            with _half(setup):
+                embedding = embed(images)
+            scaler.scale(loss(embedding.float(), labels)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        _finish()
 
     return run
 
@@ -59,9 +79,10 @@ def embed(setup: Setup, channels_last: bool = False, compiled: bool = False) -> 
     run_model = torch.compile(model) if compiled else model
 
     def run(steps: int) -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), _half(setup):
             for _ in range(steps):
                 run_model(images)
+        _finish()
 
     return run
 

@@ -74,7 +74,7 @@ class Program:
         return torch.cat(parts)
 
     def divide(self) -> None:
-        """Clusters the training images anew."""
+        """Clusters the training images again."""
         features = self.run_model(self.train_split, self.model.features).numpy()
         clusters = self.args.num_clusters
         found = bookkeeping.cluster(features, clusters, self.args.seed)

@@ -36,9 +36,9 @@ def cluster(
 def match(old: Assignment, new: Assignment, num_clusters: int) -> Assignment:
     """Renumbers new clusters after the old ones, by the inverse permutation.
 
-    A set of images a cluster, the size of the symmetric difference of each pair, and
-    the Hungarian method. That the permutation is the inverse of the right one is the
-    reference program's error, kept.
+    One set of images per cluster, the sizes of the symmetric differences of pairs,
+    and the Hungarian method. That the permutation is the inverse of the right one is
+    the reference program's error, kept.
     """
     old_sets = [set(np.flatnonzero(old == c).tolist()) for c in range(num_clusters)]
     new_sets = [set(np.flatnonzero(new == c).tolist()) for c in range(num_clusters)]

@@ -13,7 +13,7 @@ class ClassBalancedBatches:
     Args:
         rows: The images of the cluster.
         labels: Class of each image of the split.
-        batch_size: Images a batch.
+        batch_size: Images per batch.
         samples_per_class: Images of a class in it; a class with fewer repeats some.
     """
 

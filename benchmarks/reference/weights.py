@@ -84,7 +84,7 @@ def load_arrays(backbone: Any, arrays: Arrays) -> None:
 
 def main() -> None:
     """Converts a backbone."""
-    from dce_tf.backbones import build_backbone
+    from dce_tf.network.backbones import build_backbone
 
     spec, path = sys.argv[1:]
     save_keras(build_backbone(spec), Path(path))

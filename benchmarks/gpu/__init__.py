@@ -1,0 +1,1 @@
+"""Checks and figures on a machine with GPUs: `python -m benchmarks.gpu`."""
