@@ -1,1 +1,0 @@
-"""What answers requests: a REST and gRPC server, its page and a client."""
