@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import faiss as _faiss
-import numpy as np
 
 from dce_tf.base.errors import UsageError
 from dce_tf.base.registry import Registry
+from dce_tf.index.codes import Binary, Int8
 from dce_tf.index.collection import Vectors
+from dce_tf.index.faiss_kind import FaissKind, Kind, check_options, draw_some, fill
 
 faiss: Any = _faiss  # Its stubs do not know what its Python adds.
 
@@ -20,25 +21,6 @@ MOST_HNSW = 2_000_000
 MOST_SQ = 20_000_000
 
 _SAMPLE_OF_CODES = 10_240  # Vectors that codes are learned from, at least.
-_ADDED_AT_ONCE = 65_536
-
-
-class Kind(Protocol):
-    """How vectors are searched.
-
-    Attributes:
-        refine: Candidates that are compared exactly for each neighbour asked for; 1
-            where what the structure says is exact.
-    """
-
-    refine: int
-
-    def build(self, vectors: Vectors) -> Any:
-        """Returns a FAISS index that holds vectors of unit length."""
-
-    def parameters(self, index: Any, k: int, selector: Any) -> Any:
-        """Returns FAISS's parameters of a search for `k` among what is selected."""
-
 
 KINDS: Registry[Kind | None] = Registry("kind")
 
@@ -50,7 +32,7 @@ def exact() -> None:
 
 @KINDS.register("hnsw")
 @dataclasses.dataclass
-class Hnsw:
+class Hnsw(FaissKind):
     """A graph of near neighbours (Malkov and Yashunin, 2016). Fast; takes memory.
 
     Args:
@@ -62,18 +44,18 @@ class Hnsw:
     links: int = 32
     ef_build: int = 80
     ef: int = 128
-    refine: int = dataclasses.field(default=1, init=False)
+    is_exact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_options("hnsw", links=(self.links, 2), ef_build=(self.ef_build, 1))
-        _check_options("hnsw", ef=(self.ef, 1))
+        check_options("hnsw", links=(self.links, 2), ef_build=(self.ef_build, 1))
+        check_options("hnsw", ef=(self.ef, 1))
 
     def build(self, vectors: Vectors) -> Any:
         """Returns the graph; see `Kind`."""
         dim = vectors.shape[1]
         index = faiss.IndexHNSWFlat(dim, self.links, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = self.ef_build
-        return _filled(index, vectors)
+        return fill(index, vectors)
 
     def parameters(self, index: Any, k: int, selector: Any) -> Any:
         """Returns how far to look; see `Kind`."""
@@ -82,7 +64,7 @@ class Hnsw:
 
 
 @dataclasses.dataclass
-class Ivf:
+class Ivf(FaissKind):
     """Lists of near vectors, of which a few are read, in codes of few bytes.
 
     Args:
@@ -98,22 +80,24 @@ class Ivf:
     sample: int = 64
 
     def __post_init__(self) -> None:
-        _check_options("ivf", lists=(self.lists, 0), probes=(self.probes, 0))
-        _check_options("ivf", refine=(self.refine, 1), sample=(self.sample, 1))
+        check_options("ivf", lists=(self.lists, 0), probes=(self.probes, 0))
+        check_options("ivf", refine=(self.refine, 1), sample=(self.sample, 1))
 
     def build(self, vectors: Vectors) -> Any:
         """Returns the lists, trained on a sample; see `Kind`."""
         count, dim = vectors.shape
         lists = min(self.lists or round(4 * count**0.5), count)
         index = self.empty(faiss.IndexFlatIP(dim), dim, lists, count)
-        sample = min(max(self.sample * lists, _SAMPLE_OF_CODES), count)
-        chosen = np.random.default_rng(0).choice(count, sample, replace=False)
         # Vectors of unit length have means of unit length.
         index.cp.spherical = True
         index.cp.min_points_per_centroid = 1
         index.cp.max_points_per_centroid = max(256, self.sample)
-        index.train(vectors[np.sort(chosen)])
-        return _filled(index, vectors)
+        index.train(draw_some(vectors, max(self.sample * lists, _SAMPLE_OF_CODES)))
+        return fill(index, vectors)
+
+    def candidates(self, k: int) -> int:
+        """Returns how many to look for; see `Kind`."""
+        return k * self.refine
 
     def empty(self, lists_of: Any, dim: int, lists: int, count: int) -> Any:
         """Returns the lists with their codes, neither trained nor filled.
@@ -176,7 +160,7 @@ class IvfPq(Ivf):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_options("ivf_pq", code=(self.code, 0))
+        check_options("ivf_pq", code=(self.code, 0))
 
     def empty(self, lists_of: Any, dim: int, lists: int, count: int) -> Any:
         """Returns the lists; see `Ivf`.
@@ -203,19 +187,8 @@ class IvfPq(Ivf):
         return index
 
 
-def _check_options(kind: str, **values: tuple[Any, int]) -> None:
-    for name, (value, lowest) in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-            raise UsageError(
-                f"--kind={kind}({name}={value!r}): expected a whole number from "
-                f"{lowest} on."
-            )
-
-
-def _filled(index: Any, vectors: Vectors) -> Any:
-    for start in range(0, len(vectors), _ADDED_AT_ONCE):
-        index.add(np.ascontiguousarray(vectors[start : start + _ADDED_AT_ONCE]))
-    return index
+KINDS.register("int8")(Int8)
+KINDS.register("binary")(Binary)
 
 
 def check_kind(spec: str) -> None:

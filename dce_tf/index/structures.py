@@ -10,12 +10,12 @@ import faiss as _faiss
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.index.collection import Vectors
-from dce_tf.index.kinds import KINDS, Kind
+from dce_tf.index.collection import DamagedError, Vectors
+from dce_tf.index.faiss_kind import Kind, Positions
+from dce_tf.index.kinds import KINDS
 
 faiss: Any = _faiss  # Its stubs do not know what its Python adds.
 
-Positions = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # Up to here, records are compared one by one: a structure would look at others.
@@ -45,19 +45,27 @@ class Structure:
 
     @classmethod
     def read(cls, vectors: Vectors, spec: str, path: Path) -> Structure:
-        """Reads what `write` wrote."""
+        """Reads what `write` wrote.
+
+        Raises:
+            DamagedError: If it is of another kind.
+        """
         kind = KINDS.build(spec)
         if kind is None:
             return cls(vectors)
-        return cls(vectors, kind, faiss.read_index(str(path)))
+        try:
+            return cls(vectors, kind, kind.read(path))
+        except RuntimeError as error:  # FAISS's own.
+            raise DamagedError(
+                f"{path} holds no structure of the kind {spec}. Make the index again."
+            ) from error
 
     def write(self, path: Path) -> bool:
         """Writes what was built beside the vectors; returns whether there is any."""
-        if self.index is None:
+        if self.index is None or self.kind is None:
             return False
-        # Not by its name: FAISS tells of a full disk without its error number.
         with path.open("wb") as file:
-            faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
+            self.kind.write(self.index, file)
         return True
 
     def search(
@@ -78,13 +86,11 @@ class Structure:
         k = min(k, count)
         if not k or self.index is None or self.kind is None or count <= SCANNED:
             return scan(self.vectors, queries, k, keep)
-        wanted = min(k * self.kind.refine, len(self.vectors))
+        wanted = min(self.kind.candidates(k), len(self.vectors))
         selector, bits = _selector(keep)
-        scores, positions = self.index.search(
-            queries, wanted, params=self.kind.parameters(self.index, wanted, selector)
-        )
+        scores, positions = self.kind.search(self.index, queries, wanted, selector)
         del bits  # FAISS reads them where they lie.
-        if self.kind.refine > 1:
+        if not self.kind.is_exact:
             scores = self._compare(queries, positions)
         scores[positions < 0] = -np.inf
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]

@@ -93,10 +93,11 @@ def test_vectors_of_another_width_than_the_manifest_says_are_damaged(
 
 @pytest.mark.parametrize("name", ["vectors-1.npy", "rows-1.npy", "search-1.faiss"])
 @pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("kind", ["hnsw", "int8", "binary"])
 def test_damaged_structure_is_made_anew(
-    local: Place, folder: Path, name: str, missing: bool
+    local: Place, folder: Path, name: str, missing: bool, kind: str
 ) -> None:
-    local.make(many(300), kind="hnsw")
+    local.make(many(300), kind=kind)
     opened = local.open()
     opened.upsert([record("new", 500)])
     opened.delete([3])
@@ -122,6 +123,14 @@ def test_damaged_structure_is_made_anew(
     opened.close()
     assert Manifest.read(folder).problem_with(folder) is None
     assert not path.exists()
+
+
+def test_structure_of_another_kind_is_damage(local: Place, folder: Path) -> None:
+    local.make(many(300), kind="int8")
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"int8"', '"binary"'))
+    with pytest.raises(DamagedError, match=r"search-1\.faiss holds no .* kind binary"):
+        local.open()
 
 
 @pytest.mark.parametrize("content", [b"", b"no data base" * 1000])

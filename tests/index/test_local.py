@@ -11,6 +11,7 @@ import pytest
 from dce_tf.base.errors import UsageError
 from dce_tf.index import build_collection, open_collection
 from dce_tf.index import local as local_module
+from dce_tf.index.kinds import KINDS
 from dce_tf.index.manifest import Manifest
 from dce_tf.index.maps import MapPlan
 from tests.conftest import Synced
@@ -18,7 +19,8 @@ from tests.index.conftest import DIM, Place, found, many, record, unit
 
 
 @pytest.mark.parametrize(
-    "kind", ["exact", "hnsw", "ivf_sq(lists=4)", "ivf_pq(lists=4)"]
+    "kind",
+    ["exact", "hnsw", "ivf_sq(lists=4)", "ivf_pq(lists=4)", "int8", "binary(bits=20)"],
 )
 def test_every_kind_finds_and_is_opened_again(local: Place, folder: Path, kind) -> None:
     local.make(many(300), kind=kind)
@@ -28,6 +30,32 @@ def test_every_kind_finds_and_is_opened_again(local: Place, folder: Path, kind) 
         assert opened.describe()["kind"] == kind
         opened.close()
     assert Manifest.read(folder).problem_with(folder) is None
+
+
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_every_kind_takes_changes_and_filters(
+    local: Place, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dce_tf.index.structures.SCANNED", 10)
+    local.make(many(300), kind=kind)
+    opened = local.open()
+    opened.upsert([record("new", 500, label="c1"), record(7, 501, label="moved")])
+    opened.delete([8, 9])
+    for _ in range(3):
+        assert len(opened) == 299
+        assert found(opened, 500)[0] == "new"
+        assert found(opened, 501)[0] == 7
+        assert not {8, 9} & set(found(opened, 8, 299))
+        for label, count in (("c1", 100), ("moved", 1), ("c2", 99), ("nobody", 0)):
+            hits = opened.search(unit(500)[None], 299, {"label": label})[0]
+            assert [hit.label for hit in hits] == [label] * count
+            for hit in hits[:20]:
+                vector = opened.get([hit.id])[0].vector
+                assert hit.score == pytest.approx(float(vector @ unit(500)), abs=1e-6)
+        opened.rebuild()
+        opened.close()
+        opened = local.open()
+    opened.close()
 
 
 def test_name_is_that_of_the_folder_or_another(local: Place, folder: Path) -> None:

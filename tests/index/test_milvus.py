@@ -93,6 +93,14 @@ def test_kinds_have_names_in_milvus(kind: str, expected: tuple, looking: dict) -
     assert search_parameters(kind, parameters.get("nlist", 0), 10) == looking
 
 
+@pytest.mark.parametrize(
+    ("kind", "nearest"), [("int8", "ivf_sq"), ("binary(bits=64)", "ivf_pq")]
+)
+def test_kind_that_milvus_has_not_is_refused(kind: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=f"The nearest that works is {nearest}"):
+        index_of(kind, 128, 10)
+
+
 def test_unknown_kind_is_refused(milvus: Place) -> None:
     with pytest.raises(UsageError, match="Did you mean 'hnsw'"):
         milvus.make(kind="hnws")

@@ -162,6 +162,8 @@ def test_kind_goes_by_the_count(kind: str, dim: int, count: int, expected: str) 
     [
         ("hnws", 8, "Did you mean 'hnsw'"),
         ("ivf_sq", 8, "there are exact, hnsw and auto"),
+        ("int8", 2000, "The nearest that works is hnsw"),
+        ("binary(bits=64)", 2001, "The nearest that works is exact"),
         ("hnsw", 2001, "at most 2000"),
         ("hnsw(links=101, ef_build=500)", 8, "at most 100 links"),
         ("hnsw(links=50)", 8, "twice the links"),

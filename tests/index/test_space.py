@@ -64,7 +64,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     pytest.skip("no small disk can be mounted: that takes root")
 
 
-@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+@pytest.mark.parametrize("kind", ["exact", "hnsw", "binary(bits=64)"])
 def test_rebuild_on_a_disk_too_small_leaves_room_for_records(
     small_disk: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:

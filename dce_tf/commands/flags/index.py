@@ -21,8 +21,8 @@ def define_flags(values: flags.FlagValues) -> None:
         (
             "kind",
             "auto",
-            "How it is searched: exact, hnsw, ivf_sq or ivf_pq, with options: "
-            "'hnsw(ef=256)'; 'auto' goes by the number of images.",
+            "How it is searched: exact, hnsw, ivf_sq, ivf_pq, int8 or binary, with "
+            "options: 'hnsw(ef=256)'; 'auto' goes by the number of images.",
         ),
         ("milvus", None, "Write to this Milvus server or file; needs --name."),
         (

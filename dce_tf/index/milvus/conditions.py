@@ -20,6 +20,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SAFE = "/-_.~ "  # In ids, beside letters and digits.
 _NOTHING = 'id == ""'  # No id is coded so.
 _TYPES = {"exact": "FLAT", "hnsw": "HNSW", "ivf_sq": "IVF_SQ8", "ivf_pq": "IVF_PQ"}
+_NEAREST = {"int8": "ivf_sq", "binary": "ivf_pq"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +111,20 @@ def index_of(kind: str, dim: int, count: int) -> tuple[str, dict[str, Any]]:
         kind: `auto`, or an entry of `kinds.KINDS` with options.
         dim: Width of the embeddings.
         count: About how many there will be.
+
+    Raises:
+        UsageError: If Milvus has no such kind.
     """
     if kind == "auto":
         return "AUTOINDEX", {}
     check_kind(kind)
     name, options = KINDS.check(kind)
+    if name not in _TYPES:
+        raise UsageError(
+            f"--kind={kind}: in Milvus there are {', '.join(_TYPES)} and auto. The "
+            f"nearest that works is {_NEAREST.get(name, 'auto')}; an index in a "
+            "directory has all kinds."
+        )
     built = {**KINDS.options(name), **options}
     if name == "exact":
         return _TYPES[name], {}

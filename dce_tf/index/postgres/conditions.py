@@ -112,8 +112,9 @@ def choose_kind(spec: str, dim: int, count: int) -> str:
     name, _ = KINDS.check(spec)
     if name not in ("exact", "hnsw"):
         raise UsageError(
-            f"--kind={spec}: in PostgreSQL there are exact, hnsw and auto. Pass one of "
-            "them."
+            f"--kind={spec}: in PostgreSQL there are exact, hnsw and auto. The nearest "
+            f"that works is {'hnsw' if dim <= MOST_HNSW_DIM else 'exact'}; an index in "
+            "a directory has all kinds."
         )
     graph = hnsw_of(spec)
     if graph is None:
