@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from dce_tf.index.building import Build
 from dce_tf.index.collection import Vectors
+from dce_tf.index.faiss_kind import Positions
 from dce_tf.index.records import Rows
-from dce_tf.index.structures import Mask, Positions, Structure
+from dce_tf.index.structures import Mask, Structure
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

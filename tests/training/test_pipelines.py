@@ -148,7 +148,8 @@ def test_rebuilding_leaves_nothing_behind(train: Images) -> None:
     for epoch in range(30):
         rebuild(epoch)
     gc.collect()
-    deadline = time.monotonic() + 60  # A thread that has ended is listed a while longer.
+    # A thread that has ended is listed a while longer.
+    deadline = time.monotonic() + 60
     while not all(now <= then for now, then in zip(handles(), before, strict=True)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
