@@ -1,18 +1,27 @@
+"""What all tests share. TensorFlow is imported only where a test needs it."""
+
+from __future__ import annotations
+
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
-import tensorflow as tf
-from tensorflow.python.framework import config as tensorflow_config
 
 from benchmarks.postgres_server import PostgresServer, UnavailableError
 from dce_tf.base import plugins
 from dce_tf.base.registry import foreign_entries
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -21,17 +30,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the slow tests")
 
 
+class TwoDevices(MetaPathFinder):
+    """Gives TensorFlow two logical devices, for MirroredStrategy, once it is imported.
+
+    Its import takes seconds, and after the first tensor it is too late for devices.
+    """
+
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> ModuleSpec | None:
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_divide(module: ModuleType) -> None:
+            execute(module)
+            cpu = module.config.list_physical_devices("CPU")[0]
+            two = [module.config.LogicalDeviceConfiguration()] * 2
+            module.config.set_logical_device_configuration(cpu, two)
+
+        spec.loader.exec_module = execute_and_divide
+        return spec
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    # Two logical devices, for the tests of MirroredStrategy.
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, two)
+    assert "tensorflow" not in sys.modules
+    sys.meta_path.insert(0, TwoDevices())
+
+
+def sees_gpu() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    gpu = bool(tf.config.list_physical_devices("GPU"))
+    gpu = any("gpu" in item.keywords for item in items) and sees_gpu()
     for item in items:
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="slow: needs --slow"))
@@ -43,7 +81,8 @@ def pytest_collection_modifyitems(
 def ends_determinism() -> Iterator[None]:
     """Keeps what --deterministic sets for the whole process from the next test."""
     yield
-    tensorflow_config.disable_op_determinism()
+    if config := sys.modules.get("tensorflow.python.framework.config"):
+        config.disable_op_determinism()
 
 
 @pytest.fixture
@@ -64,6 +103,8 @@ def forgets_plugins() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def two_devices() -> tf.distribute.Strategy:
     # One for all tests: the collectives of two strategies in one process collide.
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
@@ -104,7 +145,7 @@ class Synced(NamedTuple):
     changed: int
 
     @classmethod
-    def of(cls, file: Path | int) -> "Synced":
+    def of(cls, file: Path | int) -> Synced:
         """Describes a file, or an open one by its number, as it is now."""
         found = os.fstat(file) if isinstance(file, int) else file.stat()
         return cls(found.st_ino, found.st_size, found.st_mtime_ns)
