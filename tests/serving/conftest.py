@@ -204,7 +204,7 @@ class GatedServable(Servable):
 
     def run(self, name: str, inputs: Any) -> Any:
         self.running.release()
-        assert self.gate.wait(20)
+        assert self.gate.wait(120)
         return super().run(name, inputs)
 
 
@@ -227,7 +227,7 @@ class Client:
         return asyncio.run_coroutine_threadsafe(request, self._loop)
 
     def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        return self.begin(method, url, **options).result(30)
+        return self.begin(method, url, **options).result(60)
 
     def get(self, url: str, **options: Any) -> httpx.Response:
         return self.request("GET", url, **options)
@@ -244,7 +244,7 @@ class Client:
         self._loop.call_soon_threadsafe(function)
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -375,7 +375,7 @@ class Live:
         """
         received = b""
         with (
-            socket.create_connection(("127.0.0.1", self.port), 10) as spoken,
+            socket.create_connection(("127.0.0.1", self.port), 60) as spoken,
             contextlib.suppress(ConnectionError),
         ):
             for part in parts:
@@ -391,7 +391,7 @@ class Live:
 
     def close(self) -> None:
         self.end(signal.SIGINT)
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 

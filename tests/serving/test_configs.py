@@ -103,7 +103,7 @@ def test_probe_reads_the_state_of_the_model(
 ) -> None:
     server.states = {} if states is None else {"/v1/models/embedder": states}
     command = ["bash", SERVING / "probe.sh", str(server.server_port)]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
     assert (done.returncode == 0) == healthy
 
 

@@ -233,8 +233,8 @@ def test_health_check_asks_the_server_as_it_is_set(
     running = live(served)
     monkeypatch.setenv("DCE_TF_PORT", str(running.port))
     command = [sys.executable, str(SERVING / "healthcheck.py")]
-    assert subprocess.run(command, check=False, timeout=20).returncode == 0
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
     served.health.drain()
-    assert subprocess.run(command, check=False, timeout=20).returncode == 1
+    assert subprocess.run(command, check=False, timeout=60).returncode == 1
     monkeypatch.setenv("DCE_TF_PORT", "1")
-    assert subprocess.run(command, check=False, timeout=20).returncode == 1
+    assert subprocess.run(command, check=False, timeout=60).returncode == 1

@@ -29,7 +29,7 @@ def answered(raw: bytes) -> tuple[int, dict[str, str]]:
 
 def takes_connections(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 10).close()
+        socket.create_connection(("127.0.0.1", port), 60).close()
     except ConnectionError:
         return False
     return True
@@ -79,8 +79,8 @@ def test_requests_under_way_are_answered_before_the_end(
 
         asking = threading.Thread(target=ask)
         asking.start()
-        assert servable.running.acquire(timeout=10)
-        running.server._lame_duck_seconds = 60
+        assert servable.running.acquire(timeout=60)
+        running.server._lame_duck_seconds = 600
         running.end()
         assert httpx.get(f"{url}/readyz").status_code == 503
         running.server._closes_at = 0.0  # As if that time had passed.
@@ -90,9 +90,9 @@ def test_requests_under_way_are_answered_before_the_end(
             time.sleep(0.05)
         assert running.thread.is_alive()
         servable.gate.set()
-        asking.join(10)
+        asking.join(60)
     assert answers[0].json() == {"predictions": [{"version": 1.0, "y": 1.0}]}
-    running.thread.join(10)
+    running.thread.join(60)
     assert not running.thread.is_alive()
 
 
@@ -108,10 +108,10 @@ def test_the_end_does_not_wait_longer_than_it_may(
     while not served.batcher.queued and not running.server.server_state.tasks:
         time.sleep(0.01)
     running.end()
-    running.thread.join(10)
+    running.thread.join(60)
     assert not running.thread.is_alive()
     gate.set()
-    asking.join(10)
+    asking.join(60)
 
 
 def test_ctrl_c_leaves_out_the_wait_for_others(
@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_out_the_wait_for_others(
 ) -> None:
     running = live(serve())
     assert running.say(REQUEST, BODY)
-    running.server._lame_duck_seconds = 60
+    running.server._lame_duck_seconds = 600
     running.close()
 
 
@@ -146,7 +146,7 @@ def test_a_header_that_does_not_end_is_given_up(
         assert status == 408
         assert answer == {"error": "No request came within 0.3 seconds."}
     keep = REQUEST.replace(b"Connection: close\r\n", b"") + BODY
-    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+    with socket.create_connection(("127.0.0.1", running.port), 60) as spoken:
         spoken.sendall(keep)
         received = b""
         while not received.endswith(b"]}"):
@@ -182,7 +182,7 @@ def test_who_sends_all_before_listening_hears_why_it_was_refused(
     token = "secret" if refused == 401 else None
     running = live(serve(limits=Limits(body_bytes=10_000), token=token))
     request = b"NONSENSE\r\n\r\n" + b" " * LARGE if refused == 400 else large()
-    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+    with socket.create_connection(("127.0.0.1", running.port), 60) as spoken:
         spoken.sendall(request)
         time.sleep(0.2)  # What is reset arrives, and takes with it what was here.
         received = b""
@@ -200,7 +200,7 @@ def test_who_never_stops_speaking_is_cut_off(
 ) -> None:
     monkeypatch.setattr(PatientProtocol, "linger_seconds", 0.3)
     running = live(serve(limits=Limits(body_bytes=10_000)))
-    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+    with socket.create_connection(("127.0.0.1", running.port), 60) as spoken:
 
         def go_on() -> None:
             for _ in range(1000):
@@ -216,12 +216,12 @@ def test_who_never_stops_speaking_is_cut_off(
 def test_the_end_does_not_wait_for_who_was_refused(
     serve: Callable[..., Served], live: Callable[..., Live]
 ) -> None:
-    running = live(serve(limits=Limits(body_bytes=10_000)), drain_seconds=60)
-    with socket.create_connection(("127.0.0.1", running.port), 10) as spoken:
+    running = live(serve(limits=Limits(body_bytes=10_000)), drain_seconds=600)
+    with socket.create_connection(("127.0.0.1", running.port), 60) as spoken:
         spoken.sendall(large()[:20_000])
         assert spoken.recv(65536).startswith(b"HTTP/1.1 413 ")
         running.end()
-        running.thread.join(20)
+        running.thread.join(60)
         assert not running.thread.is_alive()
 
 
@@ -261,7 +261,7 @@ def slow_reader() -> Iterator[Callable[[Live], socket.socket]]:
         opened.append(spoken)
         spoken.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         spoken.connect(("127.0.0.1", running.port))
-        spoken.settimeout(20)
+        spoken.settimeout(60)
         return spoken
 
     yield connect

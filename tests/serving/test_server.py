@@ -119,7 +119,7 @@ def test_page_opens_where_there_is_a_display(
         assert f"No display is here: open {address} in" in capsys.readouterr().out
         monkeypatch.setenv("DISPLAY", ":0")
         server._announce(settings, listener, served.versions)
-    assert known.wait(10)
+    assert known.wait(60)
     assert opened == [f"http://{seen}:{port}/"]
     assert "No display" not in capsys.readouterr().out
 
@@ -145,9 +145,9 @@ def test_the_probe_of_the_manifests_reads_this_server(
     served = serve()
     port = str(live(served).port)
     probe = ["bash", str(ROOT / "serving" / "probe.sh"), port]
-    assert subprocess.run(probe, check=False, timeout=20).returncode == 0
+    assert subprocess.run(probe, check=False, timeout=60).returncode == 0
     served.versions._statuses[1].state = "LOADING"
-    assert subprocess.run(probe, check=False, timeout=20).returncode != 0
+    assert subprocess.run(probe, check=False, timeout=60).returncode != 0
 
 
 @pytest.mark.parametrize("path", SERVING, ids=lambda path: path.stem)

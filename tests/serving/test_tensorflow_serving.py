@@ -1265,7 +1265,7 @@ def test_calls_are_refused_as_tensorflow_serving_does(
         getattr(stub, call.method) for stub in stubs if hasattr(stub, call.method)
     )
     with pytest.raises(grpc.RpcError) as error:
-        method(call.request, timeout=20)
+        method(call.request, timeout=60)
     assert error.value.code() == grpc.StatusCode[call.code]
     details = error.value.details()
     beginning, rest, _ = call.details.partition("…")
@@ -1366,6 +1366,6 @@ def test_calls_that_differ_are_as_the_readme_says(stubs: list[Any]) -> None:
         ),
     ):
         with pytest.raises(grpc.RpcError) as error:
-            method(message, timeout=20)
+            method(message, timeout=60)
         assert error.value.code() == grpc.StatusCode[code]
         assert error.value.details() == details

@@ -78,5 +78,5 @@ def request(
 
 def refusal(call: Callable[..., Any], message: Any, **options: Any) -> tuple[Any, str]:
     with pytest.raises(grpc.RpcError) as error:
-        call(message, timeout=10, **options)
+        call(message, timeout=60, **options)
     return error.value.code(), error.value.details()

@@ -37,10 +37,10 @@ def test_name_of_a_call_is_taken_and_given_back(
     message = request("echo", x=np.float32([5]))
     metadata = (("x-request-id", "a-1"),)
     _, call = stubs.predictions.Predict.with_call(
-        message, metadata=metadata, timeout=20
+        message, metadata=metadata, timeout=60
     )
     assert named(call) == "a-1"
-    _, call = stubs.predictions.Predict.with_call(message, timeout=20)
+    _, call = stubs.predictions.Predict.with_call(message, timeout=60)
     assert re.fullmatch("[0-9a-f]{32}", named(call))
     first, second = written(lines, 2)
     assert first.pop("ms") > 0
@@ -72,7 +72,7 @@ def test_refused_calls_have_names_and_lines(
     lines = logged("json")
     stubs = connect(served, token=token)
     with pytest.raises(grpc.RpcError) as error:
-        stubs.predictions.Predict(request("none", x=np.float32([5])), timeout=20)
+        stubs.predictions.Predict(request("none", x=np.float32([5])), timeout=60)
     (line,) = written(lines)
     assert (line["status"], line["level"]) == (code, "INFO")
     assert line["request_id"] == named(error.value)
@@ -89,7 +89,7 @@ def test_failure_is_an_error(
     stubs = connect(served)
     monkeypatch.setattr(served.predictor, "prepare", lambda *_: 1 / 0)
     with pytest.raises(grpc.RpcError):
-        stubs.predictions.Predict(request("echo", x=np.float32([5])), timeout=20)
+        stubs.predictions.Predict(request("echo", x=np.float32([5])), timeout=60)
     assert [(line["status"], line["level"]) for line in written(lines)] == [
         ("INTERNAL", "ERROR")
     ]
@@ -100,6 +100,6 @@ def test_health_that_is_good_has_no_line(
 ) -> None:
     lines = logged("json")
     stubs = connect(served)
-    stubs.health.Check(health_pb2.HealthCheckRequest(), timeout=20)
-    stubs.predictions.Predict(request("echo", x=np.float32([5])), timeout=20)
+    stubs.health.Check(health_pb2.HealthCheckRequest(), timeout=60)
+    stubs.predictions.Predict(request("echo", x=np.float32([5])), timeout=60)
     assert [line["route"] for line in written(lines)] == [PREDICT]

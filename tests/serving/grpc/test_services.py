@@ -19,7 +19,7 @@ from tests.serving.grpc.conftest import Stubs, refusal, request
 def test_predict_is_what_the_model_says(served: Served, stubs: Stubs) -> None:
     images = [picture(seed=seed) for seed in range(3)]
     message = request(image_bytes=images)
-    answer = stubs.predictions.Predict(message, timeout=20)
+    answer = stubs.predictions.Predict(message, timeout=60)
     inputs = {"image_bytes": np.array(images, object)}
     expected = served.servable().run("serving_default", inputs)["embedding"]
     assert np.array_equal(tf.make_ndarray(answer.outputs["embedding"]), expected)
@@ -37,7 +37,7 @@ def test_versions_labels_and_outputs_are_chosen(stubs: Stubs) -> None:
         (lambda: setattr(message.model_spec, "version_label", "canary"), 2),
     ):
         choose()
-        answer = stubs.predictions.Predict(message, timeout=20)
+        answer = stubs.predictions.Predict(message, timeout=60)
         assert list(answer.outputs) == ["version"]
         assert tf.make_ndarray(answer.outputs["version"]).tolist() == [version]
 
@@ -49,7 +49,7 @@ def test_text_and_bytes_pass(stubs: Stubs) -> None:
         flag=np.array([True]),
         word=np.array([b"a\0"], object),
     )
-    answer = stubs.predictions.Predict(message, timeout=20).outputs
+    answer = stubs.predictions.Predict(message, timeout=60).outputs
     assert tf.make_ndarray(answer["word_bytes"]).tolist() == [b"a\0"]
     assert tf.make_ndarray(answer["flag"]).tolist() == [False]
 
@@ -74,7 +74,7 @@ def test_tensors_are_taken_up_to_the_bytes_of_their_type(stubs: Stubs) -> None:
         message = request(signature, x=np.ones(1, kind))  # One value, repeated.
         size = message.inputs["x"].tensor_shape.dim[0]
         size.size = fits
-        stubs.predictions.Predict(message, timeout=20)
+        stubs.predictions.Predict(message, timeout=60)
         size.size = fits + 1
         code, words = refusal(stubs.predictions.Predict, message)
         assert code == grpc.StatusCode.INVALID_ARGUMENT
@@ -102,14 +102,14 @@ def test_metadata_and_status(stubs: Stubs) -> None:
     assert code == grpc.StatusCode.INVALID_ARGUMENT
     assert "at least one metadata_field" in words
     message.metadata_field.append("signature_def")
-    answer = stubs.predictions.GetModelMetadata(message, timeout=10)
+    answer = stubs.predictions.GetModelMetadata(message, timeout=60)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert answer.metadata["signature_def"].Unpack(signatures)
     assert "serve_tensor" in signatures.signature_def
     assert answer.model_spec.version.value == 2
     status = get_model_status_pb2.GetModelStatusRequest()
     status.model_spec.name = "embedder"
-    states = stubs.models.GetModelStatus(status, timeout=10).model_version_status
+    states = stubs.models.GetModelStatus(status, timeout=60).model_version_status
     available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
     assert [(each.version, each.state) for each in states] == [
         (2, available),
@@ -160,7 +160,7 @@ def test_calls_need_the_token(served: Served, connect: Callable[..., Stubs]) -> 
         code, _ = refusal(stubs.predictions.Predict, message, metadata=metadata)
         assert code == grpc.StatusCode.UNAUTHENTICATED, metadata
     metadata = [("authorization", "Bearer secret")]
-    assert stubs.predictions.Predict(message, timeout=10, metadata=metadata)
+    assert stubs.predictions.Predict(message, timeout=60, metadata=metadata)
 
 
 def test_calls_are_counted_and_those_answered_well_are_timed(
@@ -169,7 +169,7 @@ def test_calls_are_counted_and_those_answered_well_are_timed(
     served = serve()
     stubs = connect(served)
     good = request("echo", x=np.float32([1, 2]))
-    stubs.predictions.Predict(good, timeout=10)
+    stubs.predictions.Predict(good, timeout=60)
     refusal(stubs.predictions.Predict, request("nope", x=np.float32([1])))
     refusal(stubs.predictions.Predict, predict_pb2.PredictRequest())
     refusal(stubs.predictions.Predict, request(name="nobody", x=np.float32([1])))
@@ -219,23 +219,23 @@ def test_health_is_told_by_the_standard_service(
     stubs = connect(served, token="secret")
     for name in SERVICES:
         answer = stubs.health.Check(
-            health_pb2.HealthCheckRequest(service=name), timeout=10
+            health_pb2.HealthCheckRequest(service=name), timeout=60
         )
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     unknown = health_pb2.HealthCheckRequest(service="x")
     assert refusal(stubs.health.Check, unknown)[0] == grpc.StatusCode.NOT_FOUND
-    watch = stubs.health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
+    watch = stubs.health.Watch(health_pb2.HealthCheckRequest(), timeout=60)
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     served.health.drain()
     assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
     for name in SERVICES:
         answer = stubs.health.Check(
-            health_pb2.HealthCheckRequest(service=name), timeout=10
+            health_pb2.HealthCheckRequest(service=name), timeout=60
         )
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
     message = request("echo", x=np.float32([1]))
     metadata = [("authorization", "Bearer secret")]
-    assert stubs.predictions.Predict(message, timeout=10, metadata=metadata)
+    assert stubs.predictions.Predict(message, timeout=60, metadata=metadata)
 
 
 def test_a_port_that_is_taken_is_told(served: Served) -> None:

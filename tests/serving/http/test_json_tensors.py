@@ -201,7 +201,7 @@ def test_requests_of_other_widths_are_not_joined(client: Client) -> None:
         for n in range(30)
     ]
     for n, each in enumerate(asked):
-        assert each.result(20).json() == {"predictions": [[float(n)] * (1 + n % 3)]}
+        assert each.result(60).json() == {"predictions": [[float(n)] * (1 + n % 3)]}
 
 
 def test_what_has_no_examples_to_count_is_not_joined(client: Client) -> None:
@@ -214,4 +214,4 @@ def test_what_has_no_examples_to_count_is_not_joined(client: Client) -> None:
         for n in range(20)
     ]
     for n, each in enumerate(asked):
-        assert each.result(20).json() == {"outputs": n + 1.0}
+        assert each.result(60).json() == {"outputs": n + 1.0}

@@ -381,7 +381,7 @@ def test_requests_beyond_the_queue_are_refused_at_once(
     servable.gate.clear()
     body = {"instances": [b64(IMAGES[0])] * 2}
     running = [served.client.begin("POST", "/v1/models/embedder:predict", json=body)]
-    assert servable.running.acquire(timeout=10)
+    assert servable.running.acquire(timeout=60)
     running += [
         served.client.begin("POST", "/v1/models/embedder:predict", json=body)
         for _ in range(2)
@@ -393,7 +393,7 @@ def test_requests_beyond_the_queue_are_refused_at_once(
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "1"
     assert "queue to which this task was submitted is full" in refused.json()["error"]
-    assert [each.result(20).status_code for each in running] == [200] * 3
+    assert [each.result(60).status_code for each in running] == [200] * 3
 
 
 def test_a_model_that_breaks_is_a_500_without_its_secrets(

@@ -61,25 +61,25 @@ def test_a_client_chooses_versions_and_labels(
     request = reload_request(folder)
     policy = request.config.model_config_list.config[0].model_version_policy
     policy.specific.versions.extend([1, 2])
-    answer = stub.HandleReloadConfigRequest(request, timeout=20)
+    answer = stub.HandleReloadConfigRequest(request, timeout=60)
     assert answer.HasField("status")
     assert answer.status.error_code == 0
     wait_until(lambda: served_versions(served) == [2, 1])
     labels = request.config.model_config_list.config[0].version_labels
     labels["stable"], labels["canary"] = 1, 2
-    stub.HandleReloadConfigRequest(request, timeout=20)
+    stub.HandleReloadConfigRequest(request, timeout=60)
     body = {"signature_name": "echo", "instances": [1.0]}
     for label, version in (("stable", 1.0), ("canary", 2.0)):
         answer = served.client.predict(body, f"/labels/{label}")
         assert answer.json() == {"predictions": [{"version": version, "y": 1.0}]}
     policy.latest.num_versions = 1
     labels.clear()
-    stub.HandleReloadConfigRequest(request, timeout=20)
+    stub.HandleReloadConfigRequest(request, timeout=60)
     wait_until(lambda: served_versions(served) == [2])
     answer = served.client.predict(body, "/labels/stable")
     assert answer.json() == {"error": "Unrecognized servable version label: stable"}
     policy.all.SetInParent()
-    stub.HandleReloadConfigRequest(request, timeout=20)
+    stub.HandleReloadConfigRequest(request, timeout=60)
     wait_until(lambda: served_versions(served) == [2, 1])
 
 
@@ -90,7 +90,7 @@ def test_a_label_needs_a_version_that_is_served(
     request = reload_request(folder)
     request.config.model_config_list.config[0].version_labels["old"] = 1
     with pytest.raises(grpc.RpcError) as error:
-        stub.HandleReloadConfigRequest(request, timeout=20)
+        stub.HandleReloadConfigRequest(request, timeout=60)
     assert error.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert error.value.details() == (
         "Request to assign label to version 1 of model embedder, which is not "
@@ -107,7 +107,7 @@ def test_a_server_that_nobody_may_change_refuses(
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         with pytest.raises(grpc.RpcError) as error:
             Stub(channel).HandleReloadConfigRequest(
-                reload_request(model_folder), timeout=20
+                reload_request(model_folder), timeout=60
             )
         assert error.value.code() == grpc.StatusCode.PERMISSION_DENIED
     server.stop(0)

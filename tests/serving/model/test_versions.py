@@ -219,7 +219,7 @@ def test_no_request_is_dropped_while_a_version_rolls(
     body = {"signature_name": "echo", "instances": [1.0]}
     url = "/v1/models/embedder:predict"
     under_way = [served.client.begin("POST", url, json=body) for _ in range(5)]
-    assert old.running.acquire(timeout=10)
+    assert old.running.acquire(timeout=60)
     gate = old.gate
     del old
     publish(tiny_versions, model_folder, 2)
@@ -231,7 +231,7 @@ def test_no_request_is_dropped_while_a_version_rolls(
     assert not any(each.done() for each in under_way)
     gate.set()
     for each in under_way:
-        assert each.result(20).json() == {"predictions": [{"version": 1.0, "y": 1.0}]}
+        assert each.result(60).json() == {"predictions": [{"version": 1.0, "y": 1.0}]}
     del under_way
     deadline = time.monotonic() + 60
     while states(served.versions)[1] != "END":

@@ -85,10 +85,10 @@ def test_call_over_grpc_is_a_span(traced: Traced, serve: Callable[..., Served]) 
     stubs = Stubs(server.port, served.budget)
     metadata = (("traceparent", CALLER),)
     stubs.predictions.Predict(
-        request("echo", x=np.float32([5])), metadata=metadata, timeout=20
+        request("echo", x=np.float32([5])), metadata=metadata, timeout=60
     )
     with pytest.raises(grpc.RpcError):
-        stubs.predictions.Predict(request("none", x=np.float32([5])), timeout=20)
+        stubs.predictions.Predict(request("none", x=np.float32([5])), timeout=60)
     stubs.channel.close()
     server.stop(0)
     traced.spans()
