@@ -26,7 +26,9 @@ class Log(stock.Callback):
 
 @pytest.fixture
 def short(config: Config) -> Config:
-    return config.replace(num_epochs=3, full_embedding_epoch=1, finetune_epoch=2)
+    return config.replace(
+        num_epochs=3, full_embedding_epoch=1, finetune_epoch=2, export=False
+    )
 
 
 @pytest.mark.slow

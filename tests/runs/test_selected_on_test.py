@@ -29,19 +29,15 @@ def test_every_report_says_so(
             f"dce_tf.reports.{name}.save",
             lambda figure, _, kept=figures: kept.append(figure),
         )
-    config = config.replace(
-        num_epochs=1,
-        full_embedding_epoch=0,
-        finetune_epoch=0,
-        val_fraction=0,
-        select_on="test",
-        export=False,
-    )
+    config = config.replace(val_fraction=0, select_on="test", export=False)
     report = train(config)
-    run = RunDirectory.of(config)
+    run, best = RunDirectory.of(config), report["best_epoch"]
     assert report["selected_on"] == "test"
-    assert [line["evaluated_on"] for line in run.metrics()] == ["test", "test"]
-    assert "best epoch SELECTED ON TEST: 1" in capsys.readouterr().out
+    assert report["export"] is None
+    assert [line["evaluated_on"] for line in run.metrics()] == ["test"] * 5
+    score = run.metrics()[best + 1]["map@r"]
+    assert score == pytest.approx(report["after"]["map@r"], abs=1e-3)
+    assert f"best epoch SELECTED ON TEST: {best + 1}" in capsys.readouterr().out
     assert "TEST, on which the best epoch was selected" in titles(drawn["plots"])
     assert cli.main(["browse", config.run.log_dir]) == 0
     assert "│ TEST │" in capsys.readouterr().out

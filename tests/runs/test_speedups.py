@@ -140,7 +140,13 @@ def test_cached_images_give_nearly_the_scores_of_files(
 
 
 def test_profile_of_some_steps_is_written_for_tensorboard(config: Config) -> None:
-    settings = config.replace(profile_steps="3,6", export=False)
+    settings = config.replace(
+        num_epochs=2,
+        full_embedding_epoch=2,
+        finetune_epoch=2,
+        profile_steps="3,6",
+        export=False,
+    )
     train(settings)
     folder = RunDirectory.of(settings).tensorboard / "plugins" / "profile"
     (profile,) = folder.rglob("*.pb")

@@ -42,9 +42,24 @@ def numbers(run: RunDirectory) -> list[dict]:
     ]
 
 
-def test_run_leaves_what_the_contract_promises(config: Config) -> None:
-    report = train(config)
-    run = RunDirectory.of(config)
+class Temperature(keras.callbacks.Callback):
+    """Logs a number of the user's."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs["temperature"] = 20.0 + epoch
+
+
+@pytest.fixture(scope="module")
+def finished(base: Config, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The settings of a run that ended, with its export."""
+    config = base.replace(log_dir=str(tmp_path_factory.mktemp("finished")))
+    assert train(config, callbacks=[Temperature()]) == RunDirectory.of(config).report()
+    return config
+
+
+def test_run_leaves_what_the_contract_promises(finished: Config) -> None:
+    config, run = finished, RunDirectory.of(finished)
+    report = run.report()
     assert RunDirectory.opened(run.path).config() == config
     lines = run.metrics()
     assert [line["epoch"] for line in lines] == [-1, 0, 1, 2, 3]
@@ -59,7 +74,6 @@ def test_run_leaves_what_the_contract_promises(config: Config) -> None:
         assert line["images_per_second"] > 0
     assert lines[1]["cluster_sizes"]
     assert "kept" in lines[3]
-    assert report == run.report()
     assert report["selected_on"] == "val"
     assert 0 <= report["best_epoch"] <= 3
     assert report["after"]["map@r"] > report["before"]["map@r"]
@@ -82,13 +96,17 @@ def test_run_leaves_what_the_contract_promises(config: Config) -> None:
     assert json.loads(run.bad_images_file.read_text()) == {}
 
 
-def test_finished_run_is_shown_not_overwritten(config: Config) -> None:
-    short = config.replace(num_epochs=1, full_embedding_epoch=0, finetune_epoch=0)
-    report = train(short)
-    before = {p: p.stat().st_mtime_ns for p in RunDirectory.of(short).path.rglob("*")}
-    assert train(short) == report
-    after = {p: p.stat().st_mtime_ns for p in RunDirectory.of(short).path.rglob("*")}
+def test_finished_run_is_shown_not_overwritten(finished: Config) -> None:
+    run = RunDirectory.of(finished)
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
+    assert train(finished) == run.report()
+    after = {p: p.stat().st_mtime_ns for p in run.path.rglob("*")}
     assert after == before
+
+
+def test_users_callback_is_called_and_its_logs_are_kept(finished: Config) -> None:
+    lines = RunDirectory.of(finished).metrics()
+    assert [line.get("temperature") for line in lines] == [None, 20, 21, 22, 23]
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -111,6 +129,7 @@ def whole(base: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDirector
         deterministic=True,
         miner="distance_weighted",
         dropout=0.2,
+        export=False,
     )
     train(settings)
     return RunDirectory.of(settings)
@@ -172,9 +191,9 @@ WHOLE_FAMILY = {
 def test_every_part_of_the_family_resumes_with_the_same_bits(
     config: Config, family: str
 ) -> None:
-    whole = config.replace(deterministic=True, **WHOLE_FAMILY[family])
+    whole = config.replace(deterministic=True, export=False, **WHOLE_FAMILY[family])
     expected = train(whole)
-    stopped = whole.replace(exp="stopped")
+    stopped = whole.replace(exp="stopped", export=True)
 
     with pytest.raises(KeyboardInterrupt):
         train(stopped, callbacks=[StopAfter(2)])
@@ -210,32 +229,8 @@ def test_killed_process_is_resumed_by_the_same_command(
     assert run.report()["after"] == whole.report()["after"]
 
 
-def test_selecting_on_test_says_so(
-    config: Config, capsys: pytest.CaptureFixture
-) -> None:
-    report = train(config.replace(val_fraction=0, select_on="test", export=False))
-    assert report["selected_on"] == "test"
-    assert report["export"] is None
-    assert {line["evaluated_on"] for line in RunDirectory.of(config).metrics()} == {
-        "test"
-    }
-    best = RunDirectory.of(config).metrics()[report["best_epoch"] + 1]
-    assert best["map@r"] == pytest.approx(report["after"]["map@r"], abs=1e-3)
-    assert "SELECTED ON TEST" in capsys.readouterr().out
-
-
-def test_users_callback_is_called_and_its_logs_are_kept(config: Config) -> None:
-    class Temperature(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-            logs["temperature"] = 20.0 + epoch
-
-    train(config, callbacks=[Temperature()])
-    lines = RunDirectory.of(config).metrics()
-    assert [line.get("temperature") for line in lines] == [None, 20, 21, 22, 23]
-
-
 def test_baseline_without_division(config: Config) -> None:
-    plain = config.replace(num_clusters=1)
+    plain = config.replace(num_clusters=1, export=False)
     report = train(plain)
     assert report["after"]["map@r"] > report["before"]["map@r"]
     assert RunDirectory.of(plain).metrics()[1]["cluster_sizes"] == [64]
@@ -255,7 +250,9 @@ def test_two_devices_run_like_one(
     config: Config, two_devices: tf.distribute.Strategy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Batches that two do not divide evenly, and checkpoints of mirrored weights.
-    plain = config.replace(dropout=0.0, evaluation_batch_size=13, backbone_lr=1e-4)
+    plain = config.replace(
+        dropout=0.0, evaluation_batch_size=13, backbone_lr=1e-4, export=False
+    )
     one = train(plain.replace(exp="one"))
     monkeypatch.setattr(devices, "make_strategy", lambda: two_devices)
     with pytest.raises(KeyboardInterrupt):
@@ -270,19 +267,9 @@ def test_two_devices_run_like_one(
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_broken_image_is_listed_and_left_out(config: Config, tmp_path: Path) -> None:
-    root = fakes.write_csv(tmp_path / "data", num_classes=12, images_per_class=8)
-    broken = sorted((root / "images" / "train").rglob("*.jpg"))[5]
-    broken.write_bytes(broken.read_bytes()[:100])
-    settings = config.replace(data_dir=str(root), num_epochs=1)
-    settings = settings.replace(full_embedding_epoch=0, finetune_epoch=0)
-    report = train(settings)
-    listed = json.loads(RunDirectory.of(settings).bad_images_file.read_text())
-    assert list(listed) == [str(broken)]
-    assert "1 of 192 images are broken" in report["warnings"][0]
-
-
-def test_too_many_broken_images_stop_the_run(config: Config, tmp_path: Path) -> None:
+def test_few_broken_images_are_left_out_and_many_stop_the_run(
+    config: Config, tmp_path: Path
+) -> None:
     root = fakes.write_csv(tmp_path / "data", num_classes=12, images_per_class=8)
     for path in sorted((root / "images" / "test").rglob("*.jpg"))[:5]:
         path.write_text("no image")
@@ -291,11 +278,17 @@ def test_too_many_broken_images_stop_the_run(config: Config, tmp_path: Path) -> 
         num_epochs=1,
         full_embedding_epoch=0,
         finetune_epoch=0,
+        export=False,
     )
     with pytest.raises(
         ValueError, match=r"5 of 192 .* more than --max_bad_images=0.01"
     ):
         train(settings)
+    # Mended, they are images like the others.
     fakes.write_csv(root, num_classes=12, images_per_class=8)
-    again = train(settings)["warnings"]
-    assert not [text for text in again if "broken" in text], "mended, it trains"
+    broken = sorted((root / "images" / "train").rglob("*.jpg"))[5]
+    broken.write_bytes(broken.read_bytes()[:100])
+    report = train(settings)
+    listed = json.loads(RunDirectory.of(settings).bad_images_file.read_text())
+    assert list(listed) == [str(broken)]
+    assert "1 of 192 images are broken" in report["warnings"][0]

@@ -26,8 +26,8 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_run_resumes_with_the_same_bits_and_exports(config: Config, way: str) -> None:
-    settings = config.replace(deterministic=True, **WAYS[way])
-    whole = settings.replace(exp="whole")
+    settings = config.replace(deterministic=True, export=False, **WAYS[way])
+    whole = settings.replace(exp="whole", export=True)
     report = train(whole)
     assert report["after"]["map@r"] > report["before"]["map@r"]
     with pytest.raises(KeyboardInterrupt):

@@ -73,7 +73,11 @@ def test_two_processes_end_as_one_though_one_was_killed(
     config: Config, tmp_path: Path
 ) -> None:
     settings = config.replace(
-        loss="multi_similarity", dropout=0.0, backbone_lr=1e-4, exp="two"
+        loss="multi_similarity",
+        dropout=0.0,
+        backbone_lr=1e-4,
+        export=False,
+        exp="two",
     )
     run = RunDirectory.of(settings)
     processes = start(settings, 2, tmp_path)
