@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 
 from dce_tf import __version__
-from dce_tf.base.errors import UsageError, plain_words
+from dce_tf.base.errors import UsageError, interrupt_in, plain_words
 from dce_tf.base.program import INSTALLED
 from dce_tf.base.registry import suggest
 from dce_tf.commands.finding import command_names, flags_of
@@ -43,38 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _interruptible():
             return _run(words, verbose)
-    except KeyboardInterrupt:
-        return _stopped()
+    except KeyboardInterrupt as stop:
+        return _stopped(stop)
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if isinstance(error, ValueError) and _hides_interrupt(error):
-            return _stopped()
+        if isinstance(error, ValueError) and (heard := interrupt_in(error)):
+            return _stopped(heard)
         if verbose:
             traceback.print_exc()
         print(f"Error: {_one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError | flags.Error) else 1
 
 
-def _stopped() -> int:
-    print(
-        "\nStopped. The same command goes on from the last checkpoint.",
-        file=sys.stderr,
-    )
+def _stopped(stop: KeyboardInterrupt) -> int:
+    words = ["\nStopped.", *getattr(stop, "__notes__", ())]
+    print(" ".join(words), file=sys.stderr)
     return 130
-
-
-def _hides_interrupt(error: BaseException) -> bool:
-    """Returns whether a request to stop made code fail that was cleaning up.
-
-    A zip archive that is being written complains when it is closed.
-    """
-    context = error.__context__
-    return isinstance(context, KeyboardInterrupt) or (
-        context is not None and _hides_interrupt(context)
-    )
 
 
 @contextlib.contextmanager

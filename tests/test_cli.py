@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dce_tf import cli
+from dce_tf.base.errors import noted_if_stopped
 
 MAIN = Path(__file__).parents[1] / "main.py"
 
@@ -143,7 +144,22 @@ def test_a_request_to_stop_is_heard_through_what_fails_after_it(
 
     monkeypatch.setattr(cli, "_run", write)
     assert cli.main([]) == 130
-    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert capsys.readouterr().err == "\nStopped.\n"
+
+
+def test_stopped_command_says_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def work(words: list[str], verbose: bool) -> int:
+        with noted_if_stopped(lambda: "Outer."), noted_if_stopped(lambda: "Kept."):
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise ValueError("closed")
+
+    monkeypatch.setattr(cli, "_run", work)
+    assert cli.main([]) == 130
+    assert capsys.readouterr().err == "\nStopped. Kept.\n"
 
 
 def test_request_to_stop_is_repeated_until_it_is_heard(
@@ -165,6 +181,6 @@ def test_request_to_stop_is_repeated_until_it_is_heard(
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     assert cli.main([]) == 130
     assert swallowed == [True]
-    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert capsys.readouterr().err == "\nStopped.\n"
     assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

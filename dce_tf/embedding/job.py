@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from dce_tf.base.errors import noted_if_stopped
 from dce_tf.embedding.image_list import Inputs, digest
 from dce_tf.embedding.job_images import Embedded, embed_images
 from dce_tf.export.served import ServedModel
@@ -24,6 +25,8 @@ from dce_tf.index.embeddings import (
     write_part,
 )
 from dce_tf.reports.display import Display
+
+_KEPT = "Files of embeddings that are whole stay; the same command makes the others."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +143,10 @@ def embed(job: Job, display: Display, engine: Engine = embed_here) -> Outcome:
     _remove_longer(job)
     _check_bad(job, outcome)
     started, done = time.perf_counter(), outcome.kept
-    with display.task("embedding", outcome.images, done) as update:
+    with (
+        noted_if_stopped(lambda: _KEPT),
+        display.task("embedding", outcome.images, done) as update,
+    ):
 
         def told(count: int) -> None:
             nonlocal done

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dce_tf.record.run_directory import RunDirectory
+from dce_tf.training.checkpoints import Checkpoints
 
 
 @contextlib.contextmanager
@@ -62,3 +63,11 @@ def _remove_empty(folders: Sequence[Path]) -> None:
     for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def what_is_kept(run: RunDirectory, overwrites: bool) -> str:
+    """Says what the same command will do after a request to stop."""
+    if Checkpoints(run.checkpoints).is_empty():
+        return "There is no checkpoint yet, so the same command begins again."
+    goes_on = "he same command goes on from the last checkpoint."
+    return f"Without --overwrite t{goes_on}" if overwrites else f"T{goes_on}"

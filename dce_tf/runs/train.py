@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from dce_tf.base.errors import noted_if_stopped
 from dce_tf.callbacks import build_callbacks, tell_report
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
@@ -18,7 +19,7 @@ from dce_tf.record import EpochRecord
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display, EpochLines, ProgressBar
 from dce_tf.runs import devices
-from dce_tf.runs.beginning import held
+from dce_tf.runs.beginning import held, what_is_kept
 from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
 from dce_tf.runs.estimate import build_estimate
 from dce_tf.runs.failures import explained_faults
@@ -97,7 +98,11 @@ def train(
     read = read_splits(config.data)
     config = resolve(config, read.train)
     schedule = build_schedule(config.division)
-    with contextlib.ExitStack() as holding, explained_loss(workers):
+    with (
+        noted_if_stopped(lambda: what_is_kept(run, config.run.overwrite)),
+        contextlib.ExitStack() as holding,
+        explained_loss(workers),
+    ):
 
         def open_run() -> dict[str, Any] | None:
             holding.enter_context(held(run))

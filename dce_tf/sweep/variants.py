@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dce_tf.base.errors import UsageError
+from dce_tf.base.errors import UsageError, noted_if_stopped
 from dce_tf.config import Config
 from dce_tf.record.run_directory import RunDirectory, best_line
 from dce_tf.reports.display import Display
@@ -20,6 +20,10 @@ from dce_tf.runs.own_data import other_data
 from dce_tf.sweep.processes import run_in_process
 from dce_tf.sweep.space import Settings
 
+_KEPT = (
+    "The same command goes on: runs that are done are kept, and the one that was "
+    "stopped goes on from its last checkpoint if it has one."
+)
 METRICS = ("recall@1", "map@r")
 
 
@@ -91,7 +95,8 @@ def run_variant(
     seconds, failed = [], []
     for config in configs:
         run = RunDirectory.of(config)
-        reason = "" if _is_done(run, config) else run_in_process(config, output)
+        with noted_if_stopped(lambda: _KEPT):
+            reason = "" if _is_done(run, config) else run_in_process(config, output)
         if reason:
             failed.append(f"seed {config.run.random_seed}: {reason}")
             display.note(f"{run.path.name}: failed. {reason}")

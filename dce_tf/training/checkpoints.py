@@ -60,6 +60,10 @@ class Checkpoints:
         """The whole model of the best epoch, for `keras.models.load_model`."""
         return self.folder / "best.keras"
 
+    def is_empty(self) -> bool:
+        """Returns whether there is nothing to go on from."""
+        return not self._files()
+
     def save(self, progress: RunProgress, variables: Sequence[Any]) -> None:
         """Writes a checkpoint, atomically, then removes the oldest.
 

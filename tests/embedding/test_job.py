@@ -248,8 +248,9 @@ def test_interrupted_embedding_of_other_images_does_not_pass_as_whole(
     run(job)
     changed = [Input(f"new {each.id}", each.path) for each in job.inputs.images]
     other = dataclasses.replace(job, inputs=Inputs(job.inputs.root, changed))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stop:
         embed(other, Display(quiet=True), stopped)
+    assert "the same command makes the others" in stop.value.__notes__[0]
     with pytest.raises(ValueError, match="not all was embedded"):
         check_folder(job.folder)
     assert run(other).kept == 10

@@ -9,8 +9,9 @@ from dce_tf import cli
 from dce_tf.config import Config, to_flags
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
-from dce_tf.runs.beginning import held
+from dce_tf.runs.beginning import held, what_is_kept
 from dce_tf.runs.train import train
+from dce_tf.training.checkpoints import Checkpoints, RunProgress
 
 QUIET = Display(quiet=True)
 
@@ -146,6 +147,15 @@ def test_ctrl_c_keeps_the_search_for_broken_images(config: Config) -> None:
     with pytest.raises(KeyboardInterrupt):
         fail(config, KeyboardInterrupt())
     assert RunDirectory.of(config).bad_images_file.is_file()
+
+
+def test_stopped_run_says_what_the_same_command_will_do(config: Config) -> None:
+    run = RunDirectory.of(config)
+    for overwrites in (False, True):
+        assert "no checkpoint yet" in what_is_kept(run, overwrites)
+    Checkpoints(run.checkpoints).save(RunProgress(), [])
+    assert what_is_kept(run, False).startswith("The same command goes on")
+    assert what_is_kept(run, True).startswith("Without --overwrite the same command")
 
 
 def test_run_that_has_begun_is_kept_when_it_fails(config: Config) -> None:
