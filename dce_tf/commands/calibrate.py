@@ -42,7 +42,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     for line in _lines(found):
         print(line)
     display.note(f"Written: {own.calibration_file}")
-    display.note(f"Try next:  {PROGRAM} export {path}")
+    display.try_next(f"{PROGRAM} export {path}")
     return 0
 
 

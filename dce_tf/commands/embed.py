@@ -148,4 +148,4 @@ def _show(outcome: Outcome, folder: Path, display: Display) -> None:
     if outcome.bad:
         display.note(f"What cannot be read, and why: {folder}/bad-*.parquet")
     display.note(f"Written: {folder}")
-    display.note(f"Try next:  {PROGRAM} index {shlex.quote(str(folder))}")
+    display.try_next(f"{PROGRAM} index {shlex.quote(str(folder))}")

@@ -52,10 +52,11 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     display.note(f"{made}, in {seconds}.")
     display.note(_meaning(calibration))
     display.note(f"Written: {where}")
-    display.note("Try next:")
-    display.note(f"  {PROGRAM} search {shlex.quote(where)} PHOTO.jpg")
     model = _source_of(check_folder(folder)[0].model)
-    display.note(f"  {PROGRAM} serve {shlex.quote(model)} --index={shlex.quote(where)}")
+    display.try_next(
+        f"{PROGRAM} search {shlex.quote(where)} PHOTO.jpg",
+        f"{PROGRAM} serve {shlex.quote(model)} --index={shlex.quote(where)}",
+    )
     return 0
 
 

@@ -141,9 +141,9 @@ def explain(found: Found, config: Config) -> list[str]:
         lines.append(f"{held} classes choose the best epoch.")
     elif config.evaluation.select_on == "test":
         lines.append(
-            f"{len(train.class_names)} classes are too few to hold some out, which "
-            "would choose the epoch by chance. So the last epoch is taken, all of them "
-            "are trained on, and reports call that chosen on the test."
+            f"{len(train.class_names)} classes are too few to hold some out: those "
+            "would choose the best epoch by chance. So all of them are trained on, the "
+            "last epoch is taken, and reports call that chosen on the test."
         )
     steps = steps_per_epoch(found, config)
     lines.append(
@@ -166,10 +166,12 @@ def why_not_calibrated(found: Found, config: Config) -> str | None:
     held = num_held(found, config)
     if held >= FEWEST_CLASSES:
         return None
+    wanted = round(FEWEST_CLASSES / _HELD_SHARE)
     return (
         "The page shows similarities without probabilities: those are learned on "
         f"{FEWEST_CLASSES} or more classes that were not trained on, of two images or "
-        f"more, and here are {held}."
+        f"more, and here are {held}. With {wanted} classes to train on, that many are "
+        "held out."
     )
 
 

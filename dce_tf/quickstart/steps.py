@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shlex
 import socket
@@ -24,7 +25,7 @@ from dce_tf.index.manifest import Manifest
 from dce_tf.quickstart.looking import Found
 from dce_tf.quickstart.planning import PROFILE, why_not_calibrated
 from dce_tf.record.run_directory import RunDirectory
-from dce_tf.reports.display import Display
+from dce_tf.reports.display import Display, leading
 
 PORT = 8501
 _SEEN_BY_DATA = ("max_bad_images", "max_image_pixels", "num_workers", "plugin")
@@ -97,7 +98,8 @@ def run_steps(steps: Sequence[Step], run_command: RunCommand, display: Display) 
         words = step.words()
         display.note(f"\nStep {title}:\n  {command_line(step, words)}\n")
         try:
-            code = run_command(step.name, words)
+            with leading() if number < len(steps) else contextlib.nullcontext():
+                code = run_command(step.name, words)
         except UsageError:
             raise
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,7 +21,18 @@ from rich.progress import (
 from dce_tf.record import VALUES, format_seconds, record_of
 from dce_tf.reports.notebook_bar import Update, notebook_bar
 
+_LED: contextvars.ContextVar[bool] = contextvars.ContextVar("led", default=False)
 LINE_SECONDS = 30.0  # Between two plain lines about the same task.
+
+
+@contextlib.contextmanager
+def leading() -> Iterator[None]:
+    """Keeps commands from saying what to try next, as whoever runs them does it."""
+    token = _LED.set(True)
+    try:
+        yield
+    finally:
+        _LED.reset(token)
 
 
 class Display:
@@ -37,6 +49,14 @@ class Display:
     def note(self, text: str) -> None:
         """Prints a line."""
         self.console.print(text, markup=False)
+
+    def try_next(self, *commands: str) -> None:
+        """Prints the command lines that lead on, unless within `leading`."""
+        if _LED.get():
+            return
+        self.note("Try next:")
+        for command in commands:
+            self.note(f"  {command}")
 
     @contextlib.contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[Update]:

@@ -209,9 +209,7 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
     display.note(where_time_went(run.metrics()))
     for warning in report.get("warnings", ()):
         display.note(f"Warning: {warning}")
-    display.note("Try next:")
-    for command in _next_commands(report, run):
-        display.note(f"  {command}")
+    display.try_next(*_next_commands(report, run))
 
 
 def _next_commands(report: dict[str, Any], run: RunDirectory) -> list[str]:

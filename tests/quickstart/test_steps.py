@@ -54,6 +54,16 @@ def test_every_step_is_a_command_that_can_be_copied(display: Display) -> None:
     assert "Step 1 of 2, do a:\n  python main.py a 'A B'\n" in told(display)
 
 
+def test_only_the_last_step_says_what_to_try_next(display: Display) -> None:
+    def run(name: str, words: list[str]) -> int:
+        display.try_next(f"go on after {name}")
+        return 0
+
+    run_steps([step("a"), step("b")], run, display)
+    assert "Try next:\n  go on after b\n" in told(display)
+    assert "go on after a" not in told(display)
+
+
 def test_what_is_done_is_passed_over_with_a_line(display: Display) -> None:
     ran: Ran = []
     done = step("a", done=lambda: "x is there.")
