@@ -1,0 +1,1 @@
+"""The first hours of a new user, by the clock: `python -m benchmarks.newcomer`."""
