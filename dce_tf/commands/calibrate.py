@@ -50,8 +50,8 @@ def _lines(found: Calibration) -> list[str]:
     low, high = found.far_interval
     return [
         f"From a cosine of {found.threshold:.4f} on, two images are called the same.",
-        f"Of pairs of two other classes that accepts {found.far:g}: {low:.2g} to "
-        f"{high:.2g} in 9 of 10 cases.",
+        f"That accepts {found.far:g} of the pairs of two classes; of other classes of "
+        f"this kind {low:.2g} to {high:.2g}, in 9 of 10 cases.",
         f"Probabilities are {found.method}, with a log loss of {found.log_loss:.4f} "
         f"and a calibration error of {found.calibration_error:.4f} on classes held "
         "out.",
