@@ -27,6 +27,7 @@ FLOORS = {
     "doctor": 4,
     "export": 4,
     "training": 5,
+    "hub": 5,
     "runs": 6,
     "embedding": 7,
     "quickstart": 7,

@@ -9,7 +9,7 @@ from typing import Any
 from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM
 from dce_tf.commands.flags.calibrate import OVERRIDES
-from dce_tf.commands.selecting import named_path
+from dce_tf.commands.selecting import named_source, own_path
 from dce_tf.index.calibration import Calibration
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
@@ -17,10 +17,15 @@ from dce_tf.runs.calibrating import calibrate_run
 from dce_tf.runs.opening import open_source
 from dce_tf.runs.outcome import load_best_model
 
+_OF_RUN = (
+    "Calibrate the run that it is of, then `export` and `push` that: its calibration "
+    "travels with it."
+)
+
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Calibrates."""
-    path, far = named_path(settings, arguments), settings["far"]
+    path, far = own_path(named_source(settings, arguments), _OF_RUN), settings["far"]
     if far is not None and not 0 < far < 1:
         raise UsageError(f"--far={far:g}: expected a share in (0, 1), such as 1e-3.")
     own = RunDirectory.opened(path)

@@ -22,6 +22,7 @@ from dce_tf.doctor.findings import KINDS
 from dce_tf.doctor.pictures import Pictures, look_at
 from dce_tf.doctor.report import write_report
 from dce_tf.doctor.table import write_table
+from dce_tf.hub.address import name_of
 from dce_tf.reports.display import Display
 from dce_tf.reports.tables import print_table
 
@@ -49,10 +50,10 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     folder = Path(settings["output_dir"] or (examined.run or Path()) / "doctor")
     table = folder / "findings.csv"
     write_table(examination, examined.broken, examined.root, table)
-    result = _as_json(str(path), examined, examination, nearness)
+    result = _as_json(name_of(path), examined, examination, nearness)
     facts = (
         f"{result['images']:,} images of {result['classes']:,} classes, looked at with "
-        f"{path.name}."
+        f"{Path(name_of(path)).name}."
     )
     report = folder / "report.html"
     write_report(examination, examined.broken, examined.root, facts, report)

@@ -17,6 +17,7 @@ from dce_tf.evaluation.evaluator import Evaluation, Evaluator
 from dce_tf.evaluation.open_set_scores import score_open_set, write_submission
 from dce_tf.evaluation.slices import score_slices, slices_table
 from dce_tf.evaluation.verification import score_identification, score_verification
+from dce_tf.hub.address import name_of
 from dce_tf.reports.display import Display
 from dce_tf.reports.scores import (
     SELECTED_ON_TEST,
@@ -58,7 +59,10 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         settings["metric"],
     )
     evaluations = evaluator.evaluate(splits.tests)
-    result = {"source": str(path), **_scores(opened, evaluator, evaluations, rerankers)}
+    result = {
+        "source": name_of(path),
+        **_scores(opened, evaluator, evaluations, rerankers),
+    }
     if splits.open_set:
         result["open_set"] = score_open_set(evaluator, splits, evaluations[0])
     if settings["embedding_slices"]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dce_tf.base.errors import UsageError
 from dce_tf.commands.flags.export import DATA
-from dce_tf.commands.selecting import named_path
+from dce_tf.commands.selecting import named_source
 from dce_tf.export import EXPORT_FORMATS
+from dce_tf.hub.address import is_on_hub
 from dce_tf.network.backbones.model_file import read_model
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
@@ -21,12 +22,13 @@ from dce_tf.runs.exporting import (
 )
 from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.plugged import settings_of
+from dce_tf.runs.pushed import PushedModel
 from dce_tf.runs.sources import plain_config
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Exports."""
-    path = named_path(settings, arguments)
+    source = named_source(settings, arguments)
     index, given = settings["top_k_index"], settings["output_dir"]
     wanted = ExportSettings(
         format=settings["format"],
@@ -38,9 +40,35 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     )
     EXPORT_FORMATS.check(wanted.format)
     data = {name: settings[name] for name in DATA if settings[name] is not None}
+    if is_on_hub(source):
+        print(_export_pushed(source, settings["image_size"], wanted, data))
+        return 0
+    path = Path(source)
     export = _export_file if path.suffix == ".keras" else _export_run
     print(export(path, settings["image_size"], wanted, data))
     return 0
+
+
+def _export_pushed(
+    source: str, image_size: int | None, wanted: ExportSettings, data: dict[str, Any]
+) -> Path:
+    pushed = PushedModel.fetch(source)
+    if image_size not in (None, pushed.image_size):
+        raise UsageError(
+            f"--image_size={image_size}: {source} has {pushed.image_size}. Leave the "
+            "flag out."
+        )
+    folder = wanted.folder or Path(f"{pushed.name}-export{wanted.suffix}")
+    return export_model(
+        pushed.model,
+        pushed.image_size,
+        folder,
+        wanted,
+        card=pushed.card,
+        calibration=pushed.calibration,
+        labels=pushed.labels,
+        real_images=_images(pushed.image_size, data, folder),
+    )
 
 
 def _export_file(
@@ -53,13 +81,24 @@ def _export_file(
             "whatever it was trained with."
         )
     folder = wanted.folder or path.with_name(f"{path.stem}-export{wanted.suffix}")
-    source = None
-    if data:
-        config = plain_config({**data, "image_size": image_size})
-        source = image_source(config, folder / "bad_images.json")
     return export_model(
-        model, image_size, folder, wanted, card={"name": path.stem}, real_images=source
+        model,
+        image_size,
+        folder,
+        wanted,
+        card={"name": path.stem},
+        real_images=_images(image_size, data, folder),
     )
+
+
+def _images(
+    image_size: int, data: dict[str, Any], folder: Path
+) -> Callable[[int], Any] | None:
+    """Returns what draws images of the data set that was named, if one was."""
+    if not data:
+        return None
+    config = plain_config({**data, "image_size": image_size})
+    return image_source(config, folder / "bad_images.json")
 
 
 def _export_run(

@@ -10,7 +10,9 @@ from typing import Any
 
 from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM
+from dce_tf.commands.selecting import cached_path_of, path_of
 from dce_tf.export.calibration import find_calibration
+from dce_tf.hub.address import is_on_hub
 from dce_tf.index import build_collection
 from dce_tf.index.calibration import Calibration
 from dce_tf.index.embeddings import (
@@ -66,8 +68,8 @@ def _source_of(model: str) -> str:
     Args:
         model: The folder of its version; empty if it is not known.
     """
-    if not model:
-        return "MODEL"
+    if not model or is_on_hub(model):
+        return model or "MODEL"
     version = Path(model)
     run = version.parents[1] if len(version.parts) > 2 else version
     path = run if (run / "config.json").is_file() else version
@@ -166,7 +168,7 @@ def _calibration(header: Header, named: str | None) -> Calibration | None:
     """Returns what the scores of embeddings mean, if their model says so."""
     if not (named or header.model):
         return None
-    found = find_calibration(Path(named or header.model))
+    found = find_calibration(path_of(named) if named else _model_of(header))
     if named is None:
         # What lies there now may be another model.
         alike = found is not None and found.fingerprint == header.fingerprint
@@ -184,6 +186,22 @@ def _calibration(header: Header, named: str | None) -> Calibration | None:
             "with this one."
         )
     return found
+
+
+def _model_of(header: Header) -> Path:
+    """Returns where the model of embeddings lies; of the Hub's only what was fetched.
+
+    Embeddings may be a stranger's, who is not to choose what is fetched.
+    """
+    if not is_on_hub(header.model):
+        return Path(header.model)
+    try:
+        return cached_path_of(header.model)
+    except ValueError as error:
+        raise UsageError(
+            f"The embeddings are of {header.model}, which is not in the cache. Pass "
+            f"--calibration={header.model}, which fetches it."
+        ) from error
 
 
 def _meaning(calibration: Calibration | None) -> str:

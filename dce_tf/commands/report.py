@@ -8,6 +8,7 @@ from typing import Any
 
 from dce_tf.base.errors import UsageError
 from dce_tf.commands.flags.calibrate import OVERRIDES
+from dce_tf.commands.selecting import own_path
 from dce_tf.reports.display import Display
 from dce_tf.runs.opening import open_source
 from dce_tf.runs.reporting import write_report
@@ -16,7 +17,7 @@ from dce_tf.runs.run_history import read_histories
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Reports."""
-    paths = [Path(word) for word in arguments]
+    paths = [own_path(word, "Name the run that it is of.") for word in arguments]
     if not paths:
         raise UsageError(
             "Expected one or more run directories, as `report RUN…`; received none."

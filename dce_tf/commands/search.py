@@ -12,8 +12,10 @@ from rich.table import Table
 
 from dce_tf.base.errors import UsageError
 from dce_tf.commands.explaining import EXPLAINED, explain_hits
+from dce_tf.commands.selecting import cached_path_of, path_of
 from dce_tf.export import resolve_version
 from dce_tf.export.served import ServedModel
+from dce_tf.hub.address import is_on_hub
 from dce_tf.images.scan import find_broken
 from dce_tf.index import Collection, check_model, open_collection
 from dce_tf.index.decisions import Answer, calibration_of
@@ -77,14 +79,15 @@ def _check_images(paths: Sequence[str]) -> None:
 
 def _model(named: str | None, collection: Collection) -> ServedModel:
     if named:
-        return ServedModel(resolve_version(Path(named)))
+        return ServedModel(resolve_version(path_of(named)))
     path = collection.describe()["model"]
     try:
-        return ServedModel(resolve_version(Path(path)))
+        return ServedModel(resolve_version(cached_path_of(path)))
     except ValueError as error:
         raise UsageError(
-            f"The model that the index was made with is not at {path or 'any place'}. "
-            "Pass --run."
+            f"The model that the index was made with is not at {path or 'any place'}"
+            f"{', or was not fetched from there yet' if is_on_hub(path) else ''}. Pass "
+            f"--run{f'={path}' if is_on_hub(path) else ''}."
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from absl import flags
 
 from dce_tf.base.errors import UsageError
+from dce_tf.hub.address import is_on_hub
 
 
 def define_run_flag(values: flags.FlagValues) -> None:
@@ -25,7 +26,59 @@ def define_verbose_flag(values: flags.FlagValues) -> None:
 
 
 def named_path(settings: Mapping[str, Any], arguments: Sequence[str]) -> Path:
-    """Returns what `--run`, or the only word, names.
+    """Returns where that lies which `--run`, or the only word, names.
+
+    What is on the Hub is fetched.
+
+    Raises:
+        UsageError: If none or several are named.
+        ValueError: If it cannot be fetched.
+    """
+    return path_of(named_source(settings, arguments))
+
+
+def path_of(source: str) -> Path:
+    """Returns where a run or a model lies; what is on the Hub is fetched.
+
+    Raises:
+        ValueError: If it cannot be fetched.
+    """
+    # It reads a graph with TensorFlow, which flags are read without.
+    from dce_tf.hub.fetching import local_source
+
+    return local_source(source)
+
+
+def cached_path_of(source: str) -> Path:
+    """Returns where a model lies; of the Hub's only what was fetched before.
+
+    For what a file names and not the user: a stranger is not to choose a program.
+
+    Raises:
+        ValueError: If it was not fetched.
+    """
+    from dce_tf.hub.fetching import local_source
+
+    return local_source(source, only_cached=True)
+
+
+def own_path(source: str, why: str) -> Path:
+    """Returns the path of a run, for what the export of one is not enough for.
+
+    Args:
+        source: What the user named.
+        why: What it is needed for, and what to do, as a sentence.
+
+    Raises:
+        UsageError: If it is on the Hub.
+    """
+    if is_on_hub(source):
+        raise UsageError(f"{source} is an exported model, not a run. {why}")
+    return Path(source)
+
+
+def named_source(settings: Mapping[str, Any], arguments: Sequence[str]) -> str:
+    """Returns what `--run`, or the only word, names: a path, or an address of the Hub.
 
     Raises:
         UsageError: If none or several are named.
@@ -35,4 +88,4 @@ def named_path(settings: Mapping[str, Any], arguments: Sequence[str]) -> Path:
         raise UsageError(
             f"Expected one run directory, as --run=DIR; received {len(named)}."
         )
-    return Path(named[0])
+    return str(named[0])

@@ -13,6 +13,7 @@ from dce_tf.base.errors import noted_if_stopped
 from dce_tf.embedding.image_list import Inputs, digest
 from dce_tf.embedding.job_images import Embedded, embed_images
 from dce_tf.export.served import ServedModel
+from dce_tf.hub.address import name_of
 from dce_tf.index.embeddings import (
     Header,
     Part,
@@ -172,7 +173,7 @@ def _header(job: Job, number: int) -> Header:
         fingerprint=job.model.fingerprint,
         embedding_dim=job.model.embedding_dim,
         image_root=str(job.inputs.root),
-        model=str(job.model.folder.resolve()),
+        model=name_of(job.model.folder.resolve()),
         inputs=digest(job.inputs_of(number).images),
         parts=job.num_parts,
     )

@@ -16,6 +16,7 @@ from dce_tf.config import Config
 from dce_tf.evaluation.evaluator import Embedder
 from dce_tf.export.served import ServedModel
 from dce_tf.export.versions import versions
+from dce_tf.hub.address import name_of
 from dce_tf.losses import build_loss
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
@@ -140,8 +141,8 @@ def config_for(source: Source, given: Mapping[str, Any]) -> Config:
         return settings_of(source.run, given)
     if "dataset" not in given:
         raise UsageError(
-            f"{source.path} does not say what it is to be tested on. Give --dataset "
-            "and --data_dir, or a run directory."
+            f"{name_of(source.path)} does not say what it is to be tested on. Give "
+            "--dataset and --data_dir, or a run directory."
         )
     if source.path.suffix == ".keras" and "image_size" not in given:
         size = source.image_size()

@@ -1,7 +1,9 @@
 """Models that TensorFlow Serving could not run, refused here and by the C library."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from dce_tf.export import export_saved_model
-from dce_tf.export.scan import require_core_ops
+from dce_tf.export.scan import find_reaching, require_core_ops
 from dce_tf.network.backbones import build_backbone
 from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import EmbeddingModel
@@ -107,3 +109,76 @@ def test_export_of_a_backbone_with_python_in_it_leaves_nothing(tmp_path: Path) -
     with pytest.raises(ValueError, match="calls Python: op PyFunc"):
         export_saved_model(model, SIZE, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_exports_reach_nothing_outside_themselves(exported: Path) -> None:
+    assert list(find_reaching(exported)) == []
+
+
+def reads(data: tf.Tensor) -> tf.Tensor:
+    return tf.map_fn(tf.io.read_file, data)
+
+
+def writes(data: tf.Tensor) -> tf.Tensor:
+    tf.io.write_file("/nowhere/x", data[0])
+    return data
+
+
+def prints(data: tf.Tensor) -> tf.Tensor:
+    tf.print(data, output_stream="file:///nowhere/x")
+    return data
+
+
+def lists(data: tf.Tensor) -> tf.Tensor:
+    return tf.io.matching_files(data[0])
+
+
+def saves(data: tf.Tensor) -> tf.Tensor:
+    tf.raw_ops.SaveV2(
+        prefix=data[0], tensor_names=["x"], shape_and_slices=[""], tensors=[data]
+    )
+    return data
+
+
+def restores(data: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.RestoreV2(
+        prefix=data[0], tensor_names=["x"], shape_and_slices=[""], dtypes=[tf.string]
+    )
+
+
+def streams(data: tf.Tensor) -> tf.Tensor:
+    return tf.data.TextLineDataset(data).reduce(data[0], lambda _, line: line)
+
+
+@pytest.mark.parametrize(
+    "function", [reads, writes, prints, lists, saves, restores, streams]
+)
+def test_graph_that_reaches_files_is_told_from_an_export(
+    function: Callable, tmp_path: Path
+) -> None:
+    found = list(find_reaching(save(tmp_path / "bad", function)))
+    assert found
+    assert "reaches files or other machines: op " in found[0][1]
+
+
+def test_signature_may_not_call_what_loads_the_variables(
+    exported: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bad"
+    shutil.copytree(exported, folder)
+
+    def change(graph: Any) -> None:
+        savers = {
+            function.signature.name
+            for function in graph.library.function
+            if any(node.op == "RestoreV2" for node in function.node_def)
+        }
+        (saver,) = savers
+        function = next(
+            each for each in graph.library.function if each.signature.name != saver
+        )
+        function.node_def.add(op="PartitionedCall").attr["f"].func.name = saver
+
+    rewrite(folder, change)
+    (found,) = {place for place, _ in find_reaching(folder)}
+    assert "restore" in found

@@ -1,11 +1,11 @@
 """Find what is wrong with a data set: `doctor SOURCE --dataset=… [--images=…]`.
 
-SOURCE is a run directory, one of its checkpoints, a SavedModel or a `.keras` file,
-which embeds the images; or embeddings that are there: a folder that `embed` wrote, or a
-`.npy` with a row for each image, split after split: train, val, then test or query and
-gallery. Looks for copies, leaks between splits, wrong labels, classes that look like
-one or like two, outliers, bursts, and pictures that are dark, blurred, empty, tiny or
-broken.
+SOURCE is a run directory, one of its checkpoints, a SavedModel, also as
+`hf://user/name`, or a `.keras` file, which embeds the images; or embeddings that are
+there: a folder that `embed` wrote, or a `.npy` with a row for each image, split after
+split: train, val, then test or query and gallery. Looks for copies, leaks between
+splits, wrong labels, classes that look like one or like two, outliers, bursts, and
+pictures that are dark, blurred, empty, tiny or broken.
 
 Writes `findings.csv`, whose column `verdict` is yours to fill in for `data
 --make_index=… --verdicts=findings.csv`, `report.html` to look at it, and `doctor.json`,

@@ -1,11 +1,12 @@
 """Embed images into Parquet files: `embed SOURCE [--images=FOLDER_OR_LIST]`.
 
-SOURCE is a run directory, a folder of exported versions or one version. What is
-embedded is the gallery of the run's own test, another --split of it or of any
---dataset, all images of a folder, or those of a list, CSV or Parquet, with a column
-`path` and perhaps `id` and `label`; other columns become metadata. Lists and images may
-lie in a store, s3://… or gs://…. Writes part-….parquet to RUN/embeddings/ or
---output_dir; images that cannot be read go to bad-….parquet with the reason.
+SOURCE is a run directory, a folder of exported versions or one version, also as
+`hf://user/name`. What is embedded is the gallery of the run's own test, another --split
+of it or of any --dataset, all images of a folder, or those of a list, CSV or Parquet,
+with a column `path` and perhaps `id` and `label`; other columns become metadata. Lists
+and images may lie in a store, s3://… or gs://…. Writes part-….parquet to
+RUN/embeddings/ or --output_dir; images that cannot be read go to bad-….parquet with the
+reason.
 
 The same command goes on where it was stopped. --engine=ray embeds on a Ray cluster. By
 hand, several jobs share the work: --num_shards=8 and --shard=0 to --shard=7. `index`

@@ -1,9 +1,10 @@
 """Score a run, a checkpoint, a model file or embeddings: `evaluate SOURCE`.
 
 SOURCE is a run directory, one of its checkpoints (`checkpoints/epoch-00003.npz`), a
-SavedModel, a `.keras` file, or a `.npy` of embeddings with `--labels`. Writes the table
-to the terminal, and `evaluation.json` and `recall_at.png` into the run directory, or
-into `--output_dir` where there is none. Nothing is written if it fails.
+SavedModel, also as `hf://user/name`, a `.keras` file, or a `.npy` of embeddings with
+`--labels`. Writes the table to the terminal, and `evaluation.json` and `recall_at.png`
+into the run directory, or into `--output_dir` where there is none. Nothing is written
+if it fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Export a run, or a `.keras` file, for serving: `export RUN`.
 
 `export RUN` writes its best epoch as the next version, a SavedModel for TensorFlow
-Serving, to the run's own export/; `export FILE.keras --image_size=224` to FILE-export/.
+Serving, to the run's own export/; `export FILE.keras --image_size=224` to FILE-export/;
+`export hf://user/name`, which was pushed with `--with_keras`, to name-export/.
 
 `--format` names another format; it goes to export-FORMAT/. Each export is run once and
 refused if it does not embed as the model does. `litert_int8` is calibrated on training

@@ -2,7 +2,7 @@
 
 INDEX is what `index` made: a directory, milvus:URI#NAME or postgres:DSN#NAME. The
 images are embedded with the model that the index was made with, or that of --run: a run
-directory, a folder of exported versions or one version.
+directory, a folder of exported versions or one version, also as `hf://user/name`.
 """
 
 from __future__ import annotations

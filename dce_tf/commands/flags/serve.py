@@ -1,8 +1,8 @@
 """Answer over HTTP, as TensorFlow Serving does, and search: `serve SOURCE --index=DIR`.
 
 SOURCE is a run directory, a folder of versions 1, 2, …, which is watched for new ones,
-or one version of a SavedModel. `--index` may be given several times; each is what
-`index` made: a directory, `milvus:URI#NAME` or `postgres:DSN#NAME`.
+or one version of a SavedModel, also as `hf://user/name`. `--index` may be given several
+times; each is what `index` made: a directory, `milvus:URI#NAME` or `postgres:DSN#NAME`.
 
 Every flag may come from the environment: `--max_body_mb` is DCE_TF_MAX_BODY_MB, SOURCE
 is DCE_TF_RUN, and several `--index` stand on one line each. The command line wins.

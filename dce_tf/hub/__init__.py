@@ -1,0 +1,1 @@
+"""Models on the Hugging Face Hub: `hf://user/name`, read and written."""
