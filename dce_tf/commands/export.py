@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dce_tf.runs.exporting import (
     ExportSettings,
     export_model,
     export_run,
+    feature_source,
     image_source,
 )
 from dce_tf.runs.outcome import load_best_model
@@ -34,6 +35,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         format=settings["format"],
         precision=settings["precision"],
         embedding_learners=settings["embedding_learners"],
+        whiten=settings["whiten"],
         top_k_index=Path(index) if index else None,
         top_k=settings["top_k"],
         folder=Path(given) if given else None,
@@ -67,7 +69,7 @@ def _export_pushed(
         card=pushed.card,
         calibration=pushed.calibration,
         labels=pushed.labels,
-        real_images=_images(pushed.image_size, data, folder),
+        **_sources(pushed.image_size, data, folder),
     )
 
 
@@ -87,18 +89,20 @@ def _export_file(
         folder,
         wanted,
         card={"name": path.stem},
-        real_images=_images(image_size, data, folder),
+        **_sources(image_size, data, folder),
     )
 
 
-def _images(
-    image_size: int, data: dict[str, Any], folder: Path
-) -> Callable[[int], Any] | None:
-    """Returns what draws images of the data set that was named, if one was."""
+def _sources(image_size: int, data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns what an export learns from the data set that was named, if one was."""
     if not data:
-        return None
+        return {}
     config = plain_config({**data, "image_size": image_size})
-    return image_source(config, folder / "bad_images.json")
+    broken = folder / "bad_images.json"
+    return {
+        "real_images": image_source(config, broken),
+        "features": feature_source(config, broken),
+    }
 
 
 def _export_run(

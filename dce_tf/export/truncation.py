@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dce_tf.base.errors import UsageError
+from dce_tf.export.projection import with_projection
 from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import EmbeddingModel
 
@@ -68,16 +69,4 @@ def _with_first(
 ) -> EmbeddingModel:
     """Returns the model with the first numbers of its embedding, in another layer."""
     kept, whole = embedding.units, model.embedding
-    changed = EmbeddingModel(
-        model.backbone,
-        embedding,
-        dropout=model.dropout.rate,
-        freeze_batch_norm=model.freeze_batch_norm,
-        pooling=model.pooling,
-    )
-    changed.build(model.backbone.input_shape)
-    if model.pool is not None and changed.pool is not None:
-        changed.pool.set_weights(model.pool.get_weights())
-    changed.embedding.kernel.assign(whole.kernel[:, :kept])
-    changed.embedding.bias.assign(whole.bias[:kept])
-    return changed
+    return with_projection(model, embedding, whole.kernel[:, :kept], whole.bias[:kept])

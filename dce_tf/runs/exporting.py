@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from dce_tf.base.errors import UsageError, first_line
+from dce_tf.base.program import PROGRAM
 from dce_tf.base.registry import suggest
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS
@@ -19,12 +20,22 @@ from dce_tf.export import EXPORT_FORMATS, ServableEmbedder, write_version
 from dce_tf.export.calibration import calibration_card
 from dce_tf.export.formats import ExportFormat
 from dce_tf.export.truncation import drop_heads, keep_learners
+from dce_tf.export.whitening import (
+    Whitening,
+    check_count,
+    check_width,
+    fit_whitening,
+    project,
+    whiten_model,
+)
 from dce_tf.images import preprocessing
 from dce_tf.index.calibration import Calibration
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
+from dce_tf.reports.display import Display
 from dce_tf.runs.calibrating import read_calibration
 from dce_tf.runs.card import model_card
+from dce_tf.runs.session import build_extractor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +46,7 @@ class ExportSettings:
         format: Name of a format, with options.
         precision: What weights are stored as; default: what the format does.
         embedding_learners: How many learners are kept; default: all.
+        whiten: To how many numbers the embedding is whitened; default: it is not.
         top_k_index: Embeddings or an index, for a signature that searches.
         top_k: How many that signature finds.
         folder: Holds the versions; default: beside the source.
@@ -43,6 +55,7 @@ class ExportSettings:
     format: str = "saved_model"
     precision: str | None = None
     embedding_learners: int | None = None
+    whiten: int | None = None
     top_k_index: Path | None = None
     top_k: int = 10
     folder: Path | None = None
@@ -82,6 +95,7 @@ def export_run(
         calibration=read_calibration(run, model),
         labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
         real_images=image_source(data or config, run.bad_images_file),
+        features=feature_source(data or config, run.bad_images_file),
     )
 
 
@@ -95,6 +109,7 @@ def export_model(
     calibration: Calibration | None = None,
     labels: Sequence[str] = (),
     real_images: Callable[[int], Any] | None = None,
+    features: Callable[[EmbeddingModel], Any] | None = None,
 ) -> Path:
     """Exports a model as the next version in a folder; returns where.
 
@@ -105,9 +120,10 @@ def export_model(
         settings: What the export shall be.
         card: What else there is to know of the model.
         calibration: What its scores mean; left out of the card where the export has
-            other scores: with fewer learners, or weights of 8 bits.
+            other scores: with fewer learners, whitened, or with weights of 8 bits.
         labels: The classes it was trained on.
         real_images: Draws images to quantise with.
+        features: Returns the features of images to learn whitening from.
 
     Raises:
         UsageError: If the settings do not fit each other or the model.
@@ -127,6 +143,9 @@ def export_model(
     if settings.embedding_learners is not None:
         model = keep_learners(model, settings.embedding_learners)
     model = drop_heads(model)
+    if settings.whiten is not None:
+        model, whitening = _whitened(model, settings.whiten, features)
+        card = {**card, "whitening": whitening.as_json()}
     embedder = ServableEmbedder(model, image_size, precision)
     if calibration is not None and _scores_alike(settings, precision):
         card = {**card, **calibration_card(calibration)}
@@ -134,7 +153,21 @@ def export_model(
 
 
 def _scores_alike(settings: ExportSettings, precision: str) -> bool:
-    return settings.embedding_learners is None and precision != "int8"
+    changed = settings.embedding_learners, settings.whiten
+    return changed == (None, None) and precision != "int8"
+
+
+def _whitened(
+    model: EmbeddingModel, kept: int, features: Callable[[EmbeddingModel], Any] | None
+) -> tuple[EmbeddingModel, Whitening]:
+    check_width(kept, model.embedding.units)
+    if features is None:
+        raise UsageError(
+            f"--whiten={kept} is learned from training images: pass --dataset and "
+            "--data_dir, or name a run."
+        )
+    whitening = fit_whitening(project(model, features(model)), kept)
+    return whiten_model(model, whitening), whitening
 
 
 def _check_precision(precision: str | None, export_format: ExportFormat) -> str:
@@ -160,19 +193,56 @@ def image_source(config: Config, bad_images_file: Path) -> Callable[[int], Any]:
     """
 
     def draw(count: int) -> Any:
-        splits = DATASETS.build(
-            config.data.dataset,
-            data_dir=config.data.data_dir,
-            allow_partial_data=config.data.allow_partial_data,
-        )
-        broken: set[str] = set()
-        if bad_images_file.is_file():
-            broken = set(json.loads(bad_images_file.read_text("utf-8")))
-        paths = [path for path in splits.train.paths if path not in broken]
+        paths = _train_paths(config, bad_images_file)
         order = np.random.default_rng(0).permutation(len(paths))[:count]
         return np.stack([_read(paths[row], config.data.image_size) for row in order])
 
     return draw
+
+
+def feature_source(
+    config: Config, bad_images_file: Path
+) -> Callable[[EmbeddingModel], Any]:
+    """Returns what runs a model over the training split.
+
+    Args:
+        config: Names the data set.
+        bad_images_file: The list of broken images, which are left out.
+
+    Returns:
+        From a model to the features of the images, float32 `(num_images,
+        feature_dim)`. It raises a ValueError where there are no more of them than the
+        embedding has numbers, and where one cannot be decoded.
+    """
+
+    def run(model: EmbeddingModel) -> Any:
+        paths = _train_paths(config, bad_images_file)
+        check_count(len(paths), model.embedding.units)
+        display = Display()
+        try:
+            with display.task("training images", len(paths)) as update:
+                return build_extractor(model, config.data).features(
+                    paths, lambda done: update(done, "")
+                )
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(
+                f"A training image cannot be decoded: {first_line(error)}. `{PROGRAM} "
+                "data` lists those that are broken. Mend or remove them."
+            ) from error
+
+    return run
+
+
+def _train_paths(config: Config, bad_images_file: Path) -> list[str]:
+    splits = DATASETS.build(
+        config.data.dataset,
+        data_dir=config.data.data_dir,
+        allow_partial_data=config.data.allow_partial_data,
+    )
+    broken: set[str] = set()
+    if bad_images_file.is_file():
+        broken = set(json.loads(bad_images_file.read_text("utf-8")))
+    return [path for path in splits.train.paths if path not in broken]
 
 
 def _read(path: str, image_size: int) -> Any:

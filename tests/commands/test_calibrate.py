@@ -126,9 +126,10 @@ def test_exports_with_other_scores_are_not_called_calibrated(
     run: RunDirectory, capsys
 ) -> None:
     succeed(capsys, "calibrate", run.path, "--far=0.5")
-    words = ("export", run.path, "--embedding_learners=1")
-    version = Path(succeed(capsys, *words).strip().splitlines()[-1])
-    assert find_calibration(version) is None
+    for flag in ("--embedding_learners=1", "--whiten=8"):
+        words = ("export", run.path, flag)
+        version = Path(succeed(capsys, *words).strip().splitlines()[-1])
+        assert find_calibration(version) is None
     words = ("export", run.path, "--precision=float16")
     version = Path(succeed(capsys, *words).strip().splitlines()[-1])
     half = find_calibration(version)

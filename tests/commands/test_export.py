@@ -11,6 +11,7 @@ from dce_tf import cli
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS
 from dce_tf.export import EXPORT_FORMATS
+from dce_tf.export.whitening import fit_whitening, project
 from dce_tf.images import preprocessing
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.exporting import image_source
@@ -168,6 +169,42 @@ def test_learners_precision_and_folder_are_as_asked(
 
 
 @pytest.mark.slow
+def test_whitening_is_learned_from_the_training_split(
+    run: RunDirectory,
+    files: list[Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    model = load_best_model(run)
+    paths = DATASETS.build("csv", data_dir=run.config().data.data_dir).train.paths
+    extractor = build_extractor(model, run.config().data)
+    fitted = fit_whitening(project(model, extractor.features(paths)), 6)
+    features = extractor.features([str(path) for path in files])
+    expected = fitted(project(model, features))
+    flag, fingerprints = "--whiten=6", set()
+    config = run.config()
+    data = [f"--dataset={config.data.dataset}", f"--data_dir={config.data.data_dir}"]
+    by_file = (run.checkpoints / "best.keras", f"--image_size={SIZE}", *data)
+    for words in ((run.path,), by_file):
+        folder = export(capfd, *words, flag, f"--output_dir={tmp_path / 'out'}")
+        served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+        encoded = tf.constant([path.read_bytes() for path in files])
+        got = served(image_bytes=encoded)["embedding"].numpy()
+        np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=1e-5)
+        assert np.sum(got * expected, axis=1).min() >= 0.999
+        card = json.loads((folder / "assets.extra" / "model_card.json").read_text())
+        assert card["whitening"]["fitted_on_training_images"] == len(paths)
+        assert card["whitening"]["numbers_before"] == 16
+        assert card["heat_maps"]["why_not"] is None
+        fingerprints.add(card["fingerprint"])
+    assert len(fingerprints) == 1
+    card = json.loads(
+        (run.export / "1" / "assets.extra" / "model_card.json").read_text()
+    )
+    assert card["fingerprint"] not in fingerprints
+
+
+@pytest.mark.slow
 def test_run_that_is_not_done_has_a_card_without_scores(
     run: RunDirectory,
     tmp_path: Path,
@@ -191,6 +228,8 @@ def test_run_that_is_not_done_has_a_card_without_scores(
         (["--format=keras", "--precision=float16"], 2, "--format=keras has float32"),
         (["--format=onnx", "--top_k_index=x"], 2, "--format=saved_model only"),
         (["--embedding_learners=3"], 2, "2 learners. Use 1 to 2"),
+        (["--whiten=17"], 2, "--whiten=17: the embedding has 16 numbers. Use 1 to 16"),
+        (["--whiten=4", "--data_dir=/nowhere"], 1, "/nowhere"),
         (["--top_k_index=no/where"], 1, "no/where holds no embeddings"),
         (["--image_size=64"], 2, "--image_size=64: the run has 32"),
         (["--top-k=ten"], 2, "top_k=ten"),

@@ -43,12 +43,16 @@ BATCH = [
 ]
 
 
-def evaluated(model: EmbeddingModel, batch: list[bytes]) -> np.ndarray:
+def pixels(batch: list[bytes]) -> tf.Tensor:
     read = [
         preprocessing.evaluation_image(preprocessing.open_picture(data), SIZE)
         for data in batch
     ]
-    return model(tf.stack(read)).numpy()
+    return tf.stack(read)
+
+
+def evaluated(model: EmbeddingModel, batch: list[bytes]) -> np.ndarray:
+    return model(pixels(batch)).numpy()
 
 
 def as_bytes(batch: list[bytes]) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ def beginning(embedding: np.ndarray, width: int) -> np.ndarray:
     return kept / np.linalg.norm(kept, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("parts", ["slices", "fixed_masks"])
+@pytest.mark.parametrize("parts", ["slices", "fixed_masks", "nested"])
 @pytest.mark.parametrize("count", [1, 3, 4])
 def test_kept_is_the_beginning_at_unit_length(parts: str, count: int) -> None:
     model = built(parts, pooling="gem")

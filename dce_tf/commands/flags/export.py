@@ -6,8 +6,9 @@ Serving, to the run's own export/; `export FILE.keras --image_size=224` to FILE-
 
 `--format` names another format; it goes to export-FORMAT/. Each export is run once and
 refused if it does not embed as the model does. `litert_int8` is calibrated on training
-images: those of the run, or of --dataset and --data_dir. `--top_k_index` takes what
-`embed` or `index` made with the same model, exported with the same flags.
+images, and `--whiten` is learned from them: those of the run, or of --dataset and
+--data_dir. `--top_k_index` takes what `embed` or `index` made with the same model,
+exported with the same flags.
 """
 
 from __future__ import annotations
@@ -51,10 +52,16 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "top_k", 10, "How many the signature top_k finds.", flag_values=values
     )
-    flags.DEFINE_integer(
-        "embedding_learners",
-        None,
-        "Keep the embedding of the first N learners only; default: all.",
-        flag_values=values,
-    )
+    for name, text in (
+        (
+            "embedding_learners",
+            "Keep the embedding of the first N learners only; default: all.",
+        ),
+        (
+            "whiten",
+            "Whiten the embedding by PCA to this many numbers, learned from the "
+            "training images; default: leave it as it is.",
+        ),
+    ):
+        flags.DEFINE_integer(name, None, text, flag_values=values)
     config_module.define_flags(values, ["image_size", *DATA], unset=True)
