@@ -34,9 +34,10 @@ def fail(capsys: pytest.CaptureFixture, *words: object) -> str:
     return err
 
 
-def trained(root: Path, num_classes: int, **settings: object) -> RunDirectory:
-    fakes.write_csv(root / "data", num_classes=num_classes, images_per_class=8)
-    values = {"num_clusters": 2, "val_fraction": 0.6, **settings}
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    root = tmp_path_factory.mktemp("run")
+    fakes.write_csv(root / "data", num_classes=40, images_per_class=8)
     config = Config(
         dataset="csv",
         data_dir=str(root / "data"),
@@ -44,20 +45,16 @@ def trained(root: Path, num_classes: int, **settings: object) -> RunDirectory:
         backbone="small",
         image_size=32,
         embedding_dim=16,
+        num_clusters=2,
         num_epochs=1,
         full_embedding_epoch=0,
         finetune_epoch=0,
         batch_size=16,
+        val_fraction=0.6,
         export=False,
-        **values,
     )
     train(config)
     return RunDirectory.of(config)
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    return trained(tmp_path_factory.mktemp("run"), 40)
 
 
 @pytest.fixture
@@ -184,11 +181,15 @@ def test_other_data_are_refused(run: RunDirectory, tmp_path: Path, capsys) -> No
     assert "is not a run directory" in message
 
 
-def test_runs_without_classes_to_learn_from_are_refused(tmp_path: Path, capsys) -> None:
-    run = trained(tmp_path / "few", 12, val_fraction=0.3)
+def test_runs_without_classes_to_learn_from_are_refused(
+    run: RunDirectory, capsys
+) -> None:
+    settings = json.loads(run.config_file.read_text())
+    run.config_file.write_text(json.dumps({**settings, "val_fraction": 0.1}))
     message = fail(capsys, "calibrate", run.path)
     assert "found 4 of two images or more that were not trained on" in message
-    run = trained(tmp_path / "none", 12, val_fraction=0, select_on="test")
+    none = {"val_fraction": 0.0, "select_on": "test"}
+    run.config_file.write_text(json.dumps({**settings, **none}))
     message = fail(capsys, "calibrate", run.path)
     assert "has no classes to calibrate on: it was trained on all" in message
 
