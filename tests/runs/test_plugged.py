@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from dce_tf import cli
@@ -46,13 +47,6 @@ class MyCallback(keras.callbacks.Callback):
 class Half(keras.layers.Layer):
     def call(self, x):
         return x / 2
-"""
-# Saves a backbone with a layer that only the plugin has.
-SAVE = """
-import keras, idea_run
-inputs = keras.Input((32, 32, 3))
-x = keras.layers.Conv2D(8, 3)(idea_run.Half()(inputs))
-keras.Model(inputs, x).save("backbone.keras")
 """
 
 
@@ -145,10 +139,26 @@ def run_python(folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def save_backbone(path: Path) -> None:
+    """Saves a network with a layer that, afterwards, only the plugin has."""
+
+    class Half(keras.layers.Layer):
+        def call(self, x: object) -> object:
+            return x
+
+    keras.saving.register_keras_serializable(package="ideas")(Half)
+    images = keras.Input((32, 32, 3))
+    keras.Model(images, keras.layers.Conv2D(8, 3)(Half()(images))).save(path)
+    del keras.saving.get_custom_objects()["ideas>Half"]
+
+
 @pytest.mark.slow
-def test_sweep_and_evaluate_see_the_plugin(config: Config, plugin: Path) -> None:
+def test_sweep_and_evaluate_see_the_plugin(
+    config: Config, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = plugin.parent
-    run_python(folder, "-c", SAVE)
+    monkeypatch.chdir(folder)
+    save_backbone(folder / "backbone.keras")
     settings = config.replace(
         plugin=plugin.name,
         dataset="my_images",
@@ -160,7 +170,7 @@ def test_sweep_and_evaluate_see_the_plugin(config: Config, plugin: Path) -> None
         export=False,
     )
     flags = [word for word in to_flags(settings) if word.split("=")[1] not in ("", "0")]
-    run_python(folder, "-m", "main", "sweep", *flags, "--vary=loss=mine,margin")
+    assert cli.main(["sweep", *flags, "--vary=loss=mine,margin"]) == 0
     runs = sorted(Path(settings.run.log_dir).rglob("metrics.jsonl"))
     assert len(runs) == 2
     for path in runs:
