@@ -27,7 +27,8 @@ def build_network(setup: Setup) -> keras.Model:
     if setup.network == "efficientnet_lite0" and not setup.weights:
         backbone = build_lite0(setup.image_size)
     else:
-        spec = setup.weights or f"{setup.network}(weights=None)"
+        bare = {"resnet50": "resnet50(weights=None)"}
+        spec = setup.weights or bare.get(setup.network, setup.network)
         backbone = build_backbone(spec, image_size=setup.image_size)
     set_precision(backbone, policy)
     return backbone

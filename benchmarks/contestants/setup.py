@@ -16,7 +16,7 @@ class Setup:
     """The work.
 
     Attributes:
-        network: `"resnet50"` or `"efficientnet_lite0"`.
+        network: `"resnet50"`, `"efficientnet_lite0"` or `"small"`.
         image_size: Side of an image in pixels.
         batch_size: Images per step, four of each class.
         weights: A `.keras` file of the backbone; random ones if None.

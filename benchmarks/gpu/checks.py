@@ -176,7 +176,7 @@ def _trained(strategy: Any) -> list[npt.NDArray[np.float32]]:
     return [np.array(variable) for variable in variables]
 
 
-def precision(_: bool) -> Iterator[Check]:
+def precision(cpu: bool) -> Iterator[Check]:
     """Half precision and XLA learn what float32 learns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -188,6 +188,8 @@ def precision(_: bool) -> Iterator[Check]:
             "bfloat16": {"mixed_precision": "bfloat16"},
             "XLA": {"jit": True},
         }
+        if cpu:
+            ways = {"bfloat16 with XLA": ways["bfloat16"] | ways["XLA"]}
         for way, flags in ways.items():
             try:
                 last = Run(folder, way, **settings, **flags).finished().metrics()[-1]

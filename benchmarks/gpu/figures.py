@@ -71,7 +71,7 @@ def steps(cpu: bool) -> Iterator[Figure]:
     sizes = {"resnet50": (224, (64, 256)), "efficientnet_lite0": (128, (256,))}
     ways = PRECISIONS
     if cpu:
-        sizes, ways = {"efficientnet_lite0": (32, (8,))}, ("bfloat16, XLA",)
+        sizes, ways = {"small": (32, (8,))}, ("bfloat16, XLA",)
     for network, (image_size, batch_sizes) in sizes.items():
         for way, batch_size in itertools.product(ways, batch_sizes):
             kind, _, jit = way.partition(", ")
