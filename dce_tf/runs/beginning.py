@@ -69,5 +69,6 @@ def what_is_kept(run: RunDirectory, overwrites: bool) -> str:
     """Says what the same command will do after a request to stop."""
     if Checkpoints(run.checkpoints).is_empty():
         return "There is no checkpoint yet, so the same command begins again."
-    goes_on = "he same command goes on from the last checkpoint."
-    return f"Without --overwrite t{goes_on}" if overwrites else f"T{goes_on}"
+    if overwrites:
+        return "Without --overwrite the same command goes on from the last checkpoint."
+    return "The same command goes on from the last checkpoint."
