@@ -95,6 +95,7 @@ def test_from_a_leak_to_an_index_without_it(sick: Sick, capsys) -> None:
         writer.writeheader()
         writer.writerows(rows)
     data = ["data", *sick.words[:2], f"--verdicts={table}", "--max_bad_images=1"]
+    data.append(f"--output_dir={sick.root}")
     assert cli.main([*data, f"--make_index={sick.root / 'mended.csv'}"]) == 0
     assert "1 images are left out, and 0" in capsys.readouterr().out
     mended = read_csv(str(sick.root / "mended.csv"))
