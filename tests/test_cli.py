@@ -136,15 +136,19 @@ def test_main_py_is_the_same_program() -> None:
 def test_a_request_to_stop_is_heard_through_what_fails_after_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    opened = []
+
     def write(words: list[str], verbose: bool) -> int:
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
-            writing = archive.open("weights", "w")
-            raise KeyboardInterrupt(writing)
+            opened.extend([archive.open("weights", "w"), archive])
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_run", write)
     assert cli.main([]) == 130
     assert capsys.readouterr().err == "\nStopped.\n"
+    for each in opened:  # Left open, they would complain within a later test.
+        each.close()
 
 
 def test_stopped_command_says_what_is_kept(
