@@ -55,9 +55,9 @@ class TwoDevices(MetaPathFinder):
         return spec
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    assert "tensorflow" not in sys.modules
-    sys.meta_path.insert(0, TwoDevices())
+# Not in `pytest_configure`: conftest files of folders that are asked for come first.
+assert "tensorflow" not in sys.modules
+sys.meta_path.insert(0, TwoDevices())
 
 
 def sees_gpu() -> bool:
