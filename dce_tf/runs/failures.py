@@ -1,4 +1,4 @@
-"""What befalls a run, in words that say what to do."""
+"""What goes wrong in a run, in words that say what to do."""
 
 from __future__ import annotations
 
