@@ -81,7 +81,12 @@ def becoming(folder: Path) -> Iterator[Path]:
             yield fresh
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(stale)
-            fresh.rename(folder)
+            try:
+                fresh.rename(folder)
+            except BaseException:
+                if stale.exists() and not folder.exists():
+                    stale.rename(folder)
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

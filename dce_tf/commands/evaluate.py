@@ -66,7 +66,12 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     if splits.open_set:
         result["open_set"] = score_open_set(evaluator, splits, evaluations[0])
     if settings["embedding_slices"]:
-        result["slices"] = score_slices(evaluations[0], config.division.num_clusters)
+        result["slices"] = score_slices(
+            evaluations[0],
+            config.division.num_clusters,
+            exclude=config.evaluation.exclude,
+            seed=config.run.random_seed,
+        )
     result |= _decisions(settings, config, evaluations)
     if settings["submission"]:
         submission = Path(settings["submission"])
@@ -75,9 +80,10 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         write_json(folder / "evaluation_bad_images.json", dict(opened.broken))
     write_json(folder / "evaluation.json", result)
     label = f", {SELECTED_ON_TEST}" if result["selected_on"] == "test" else ""
-    plot_recall_at(result["tests"], folder / "recall_at.png", f"{path}{label}")
+    title = f"{result['source']}{label}"
+    plot_recall_at(result["tests"], folder / "recall_at.png", title)
     if settings["verification"]:
-        plot_roc(result["verification"], folder / "roc.png", f"{path}{label}")
+        plot_roc(result["verification"], folder / "roc.png", title)
     if settings["json"]:
         print(json.dumps(result, indent=2))
     else:

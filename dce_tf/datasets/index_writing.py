@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from dce_tf.base.files import replacing
 from dce_tf.datasets.csv_index import HEADER, read_index
 from dce_tf.datasets.splits import Images, Splits
 from dce_tf.datasets.verdicts import Verdicts
 
+# Columns that an index may have besides, and what they are of.
+_MORE = {"group": "groups", "super_class": "super_classes"}
+
 
 def write_index(splits: Splits, path: Path, verdicts: Verdicts | None = None) -> None:
     """Writes splits as a CSV index, with paths relative to its folder.
 
     Of several tests it holds the first; images of no known class have no place in it.
+    Groups and super-classes are kept.
 
     Args:
         splits: The data set.
@@ -28,28 +35,37 @@ def write_index(splits: Splits, path: Path, verdicts: Verdicts | None = None) ->
             leave is no data set.
     """
     parts = Splits(splits.train, splits.val, splits.tests[:1]).parts()
-    grouped = any(images.groups is not None for images in parts.values())
+    more = [
+        column
+        for column, field in _MORE.items()
+        if any(getattr(images, field) is not None for images in parts.values())
+    ]
     with replacing(path) as temporary:
-        with temporary.open("w", newline="") as file:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow((*HEADER, "group") if grouped else HEADER)
+            writer.writerow((*HEADER, *more))
             for split, images in parts.items():
-                for fields in _lines(split, images, path, verdicts):
-                    writer.writerow(fields[: len(HEADER) + grouped])
+                writer.writerows(_lines(split, images, more, path, verdicts))
         if verdicts is not None:
             _check(temporary, path)
 
 
 def _lines(
-    split: str, images: Images, path: Path, verdicts: Verdicts | None
+    split: str,
+    images: Images,
+    more: Sequence[str],
+    path: Path,
+    verdicts: Verdicts | None,
 ) -> Iterator[tuple[str, ...]]:
     root = path.parent.resolve()
+    numbers = [getattr(images, _MORE[column]) for column in more]
     for row, (image, label) in enumerate(zip(images.paths, images.labels, strict=True)):
         name: str | None = images.class_names[label]
         if verdicts is not None:
             name = verdicts.class_of(image, str(name))
         if name is not None:
-            yield _below(root, image, path), name, split, _group_name(images, row)
+            others = (_number(each, row) for each in numbers)
+            yield _below(root, image, path), name, split, *others
 
 
 def _check(temporary: Path, path: Path) -> None:
@@ -76,7 +92,5 @@ def _below(root: Path, image: str, index: Path) -> str:
     return relative
 
 
-def _group_name(images: Images, row: int) -> str:
-    if images.groups is None or images.groups[row] < 0:
-        return ""
-    return str(images.groups[row])
+def _number(numbers: npt.NDArray[np.int32] | None, row: int) -> str:
+    return "" if numbers is None or numbers[row] < 0 else str(numbers[row])

@@ -23,7 +23,10 @@ def write_table(
         root: Folder that paths are shown relative to; None shows them whole.
         path: The CSV file.
     """
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(_rows(examination, root))

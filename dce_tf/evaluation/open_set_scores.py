@@ -114,7 +114,10 @@ def write_submission(
             strict=True,
         )
     }
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("Image", "Id"))
         for name in open_set.to_answer:

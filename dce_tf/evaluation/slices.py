@@ -11,7 +11,9 @@ from dce_tf.evaluation.evaluator import Evaluation
 from dce_tf.retrieval import score_search
 
 
-def score_slices(evaluation: Evaluation, num_learners: int) -> list[dict[str, Any]]:
+def score_slices(
+    evaluation: Evaluation, num_learners: int, *, exclude: str = "none", seed: int = 0
+) -> list[dict[str, Any]]:
     """Scores each learner alone, then the first two, three, … of them.
 
     By cosine, each part is scaled to unit length by itself.
@@ -19,6 +21,8 @@ def score_slices(evaluation: Evaluation, num_learners: int) -> list[dict[str, An
     Args:
         evaluation: Of the whole embedding.
         num_learners: How many learners it is made of.
+        exclude: What a query is not to find; see `score_search`.
+        seed: Of a gallery that is drawn.
 
     Returns:
         One line per part: `learners` (from 1), `dim`, `bytes` of a float32 vector,
@@ -39,12 +43,16 @@ def score_slices(evaluation: Evaluation, num_learners: int) -> list[dict[str, An
     lines = []
     for first, last in parts:
         columns = slice(first * width, last * width)
+        query = evaluation.query[:, columns]
+        itself = evaluation.gallery is evaluation.query
         means = score_search(
             evaluation.search,
-            evaluation.query[:, columns],
-            evaluation.gallery[:, columns],
+            query,
+            query if itself else evaluation.gallery[:, columns],
             recall_at=(1,),
             map_at=(),
+            exclude=exclude,
+            seed=seed,
             metric=evaluation.metric,
         ).means
         lines.append(

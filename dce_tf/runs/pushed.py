@@ -62,7 +62,9 @@ class PushedModel:
             )
         calibration = find_calibration(folder)
         found = fingerprint_model(
-            drop_heads(model), image_size=size, precision="float32"
+            drop_heads(model),
+            image_size=size,
+            precision=str(card.get("precision", "float32")),
         )
         if calibration is not None and calibration.fingerprint != found:
             calibration = None

@@ -191,9 +191,14 @@ def clusters(
     count = division.num_clusters
     cuts = count > 1 and network.embedding_dim % count == 0
     if evaluation is not None and cuts and division.parts in ("slices", "nested"):
+        lines = score_slices(
+            evaluation,
+            count,
+            exclude=run.config.evaluation.exclude,
+            seed=run.config.run.random_seed,
+        )
         rows = (
-            [_learners(line["learners"]), line["dim"], *_scores(line)]
-            for line in score_slices(evaluation, count)
+            [_learners(line["learners"]), line["dim"], *_scores(line)] for line in lines
         )
         parts.append(tag("h3", "Parts of the embedding alone and together"))
         parts.append(table(["learners", "numbers", *SELECTED_BY], rows))

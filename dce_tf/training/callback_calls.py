@@ -14,8 +14,9 @@ class CallbackCalls:
     """Calls callbacks in their order; each sees what those before it logged.
 
     Callbacks get numbers only. What else there is to know of the epoch is in the
-    `EpochRecord` under `params["record"]`, beside Keras's own `epochs`, `steps` (of the
-    epoch under way, None before it is known) and `verbose`.
+    `EpochRecord` under `params["record"]`, beside Keras's own `epochs`, `steps` and
+    `verbose`. `steps` is that of the epoch under way; until its data are there, of the
+    one before, and None in the first.
 
     Args:
         callbacks: A `keras.callbacks.CallbackList` counts as those in it.

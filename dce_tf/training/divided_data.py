@@ -81,7 +81,11 @@ class DividedData:
         self._train = train
         self._schedule = schedule
         self._extractor = Extractor(
-            model, image_size, strategy=strategy, reader=self.pipelines.reader
+            model,
+            image_size,
+            strategy=strategy,
+            reader=self.pipelines.reader,
+            num_workers=self.pipelines.num_workers,
         )
         # Under a strategy, Keras looks at a batch before any callback is called.
         self._upcoming = (whole_division(train.labels), 0)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.base.files import array_on_disk, explained, facts_of_file, replacing
+from dce_tf.base.files import array_on_disk, facts_of_file, replacing
 from dce_tf.batch import distances
 from dce_tf.clustering.points import unit_length
 from dce_tf.network.model import EmbeddingModel
@@ -247,10 +247,8 @@ class FixedFeatures:
             with contextlib.suppress(ValueError, EOFError):  # Cut short: made again.
                 return np.load(file, allow_pickle=False)
         features = self._extractor.features(paths, on_batch)
-        with explained(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as temporary, temporary.open("wb") as stream:
-                np.save(stream, features)
+        with replacing(file) as temporary:
+            np.save(temporary, features)
         return features
 
     def unit_features(

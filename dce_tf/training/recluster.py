@@ -313,10 +313,11 @@ def keep_rows(
     for path in sorted(folder.glob("epoch-*.npz")):
         division = load_division(path)
         if len(division.membership) != len(rows):
-            save_division(division.of_rows(rows, labels), path)
-            # Of other images, and perhaps of other classes: they are made again.
+            # Of other images, and perhaps of other classes: they are made again. Gone
+            # before the division tells that this was done.
             for means in folder.glob("means-*.npy"):
                 means.unlink()
+            save_division(division.of_rows(rows, labels), path)
 
 
 def epoch_of(path: Path) -> int:

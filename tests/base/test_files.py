@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dce_tf.base.files import array_on_disk, locked, replacing, write_json
+from dce_tf.base.files import (
+    array_on_disk,
+    becoming,
+    locked,
+    replacing,
+    write_json,
+)
 from tests.conftest import Synced
 
 
@@ -134,3 +140,23 @@ def test_lock_that_is_removed_while_it_is_taken_is_taken_anew(
         assert path.is_file()
         with pytest.raises(ValueError, match="held"), locked(path, "held"):
             pass
+
+
+def test_folder_that_cannot_take_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "old").touch()
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "fresh":
+            raise OSError("broken")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="broken"), becoming(folder) as fresh:
+        (fresh / "new").touch()
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [folder]

@@ -1,5 +1,7 @@
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dce_tf.datasets import Splits
@@ -111,6 +113,24 @@ def test_index_is_written_without_the_dropped_and_with_the_relabelled(
     assert mended.train.class_names[mended.train.labels[row]] == name
     assert mended.query.paths == splits.query.paths
     assert Path(dropped).is_file()
+
+
+def test_groups_and_super_classes_are_kept(tmp_path: Path, splits: Splits) -> None:
+    count = len(splits.train)
+    groups = np.arange(count, dtype=np.int32) // 2 - 1
+    supers = np.arange(count, dtype=np.int32) % 2
+    train = dataclasses.replace(splits.train, groups=groups, super_classes=supers)
+    write_index(dataclasses.replace(splits, train=train), tmp_path / "all.csv")
+    written = read_csv(str(tmp_path / "all.csv")).train
+    assert written.paths == train.paths
+    for found, given in (
+        (written.groups, groups),
+        (written.super_classes, supers),
+    ):
+        # Numbers may be others; what is together stays together, unknown stays so.
+        pairs = set(zip(found.tolist(), given.tolist(), strict=True))
+        assert len(pairs) == len(set(given.tolist()))
+        assert np.array_equal(found < 0, given < 0)
 
 
 def test_verdicts_that_leave_no_data_set_write_nothing(

@@ -203,6 +203,14 @@ def test_a_stream_has_the_batches_of_build_in_any_epoch(train: Images) -> None:
                 np.testing.assert_array_equal(a, b)
 
 
+def test_features_are_read_by_as_many_threads_as_batches(train: Images) -> None:
+    model = make_model()
+    data = DividedData(
+        model, train, SCHEDULE, batch_size=8, image_size=16, num_workers=3
+    )
+    assert data._extractor._pipelines._num_workers == data.pipelines.num_workers == 3
+
+
 def test_too_few_images_say_so(train: Images) -> None:
     with pytest.raises(ValueError, match="smaller batch_size"):
         DividedData(make_model(), train, SCHEDULE, image_size=SIZE, batch_size=64)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +129,23 @@ def test_stored_divisions_are_rewritten_for_the_images_that_are_left(
             assert new.assignment[0] == -1
             np.testing.assert_array_equal(new.assignment[1:], old.assignment[4:])
             np.testing.assert_array_equal(new.centroids, old.centroids)
+
+
+def test_means_are_gone_before_the_last_division_says_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Runs(tmp_path, with_means=True).begin(0)
+    (means,) = tmp_path.glob("means-*.npy")
+    save = recluster.save_division
+
+    def stop(*arguments: Any) -> None:
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recluster, "save_division", stop)
+    with pytest.raises(KeyboardInterrupt):
+        keep_rows(tmp_path, np.arange(20), LABELS[:20])
+    assert not means.exists()
 
 
 def test_division_of_other_images_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _load(library: Any, preset: str, weights: bool) -> keras.Model:
             "Presets are downloaded once from Kaggle, to ~/.cache/kagglehub: copy that "
             "folder from a machine with network, or save the preset there with "
             "`keras_hub.models.Backbone.from_preset(NAME).save_to_preset(FOLDER)` (and "
-            "and its ImageConverter) and name the folder: "
+            "its ImageConverter) and name the folder: "
             "--backbone='hub(preset=\"FOLDER\")'."
         ) from error
     network = getattr(whole, "vision_encoder", whole)
