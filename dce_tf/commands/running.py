@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 from dce_tf import commands
+from dce_tf.base.errors import UsageError
 from dce_tf.base.plugins import load_plugins
 from dce_tf.base.program import PROGRAM
 from dce_tf.commands.environment import take_from_environment
@@ -71,8 +72,11 @@ def read_words(name: str, words: Sequence[str]) -> tuple[dict[str, Any], list[st
             given=["run"] if arguments else [],
             others=taken.OTHER_VARIABLES,
         )
+    unnamed = _names_a_folder_only(values)
     if "profile" in values and "dataset" in values:
         _add_recipe(values, spelled)
+    if unnamed and values["dataset"].value == values["dataset"].default:
+        raise UsageError(_of_which(values))
     return {flag: values[flag].value for flag in values}, arguments
 
 
@@ -94,6 +98,29 @@ def _add_recipe(values: flags.FlagValues, words: list[str]) -> None:
     values([PROGRAM, *_spelled_alike([f"--flagfile={recipe}"], values), *words])
     for flag in replaced_by(given):
         values[flag].unparse()
+
+
+def _names_a_folder_only(values: flags.FlagValues) -> bool:
+    """Returns whether the data set is to be the default in a folder of the user's."""
+    if "dataset" not in values or "data_dir" not in values:
+        return False
+    dataset = values["dataset"]
+    return (
+        values["data_dir"].present
+        and not dataset.present
+        and dataset.default is not None
+    )
+
+
+def _of_which(values: flags.FlagValues) -> str:
+    """Says that the built-in example would be trained in the folder of other data."""
+    default = values["dataset"].default
+    return (
+        f"--data_dir={values['data_dir'].value}: which --dataset lies there? Pass "
+        "--dataset=folder for a folder of classes, --dataset=csv for an index.csv, or "
+        f"another of `{PROGRAM} options dataset`; --dataset={default} to keep the "
+        "built-in example there."
+    )
 
 
 def _spelled_alike(words: Sequence[str], values: flags.FlagValues) -> list[str]:
