@@ -71,7 +71,7 @@ class PostgresServer:
         except (OSError, subprocess.CalledProcessError) as error:
             shutil.rmtree(self.folder)
             said = getattr(error, "stderr", b"") or str(error).encode()
-            raise UnavailableError(f"{program}: {said.decode().strip()}") from error
+            raise RuntimeError(f"{program}: {said.decode().strip()}") from error
 
     @property
     def dsn(self) -> str:
@@ -87,7 +87,10 @@ class PostgresServer:
                 # What a killed one left behind is still in use.
                 self._begin()
             if time.monotonic() > deadline:
-                raise UnavailableError((self.folder / "log").read_text())
+                said = (self.folder / "log").read_text()
+                self.kill()
+                shutil.rmtree(self.folder, ignore_errors=True)
+                raise RuntimeError(said)
             time.sleep(0.05)
 
     def _begin(self) -> None:

@@ -10,7 +10,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -19,6 +19,7 @@ import pytest
 from benchmarks.postgres_server import PostgresServer, UnavailableError
 from dce_tf.base import plugins
 from dce_tf.base.registry import foreign_entries
+from tests.synced import Synced
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -135,20 +136,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder ../shared with real photographs is not here")
     return SHARED
-
-
-class Synced(NamedTuple):
-    """What a file held when it was last synchronised to the disk."""
-
-    inode: int
-    size: int
-    changed: int
-
-    @classmethod
-    def of(cls, file: Path | int) -> Synced:
-        """Describes a file, or an open one by its number, as it is now."""
-        found = os.fstat(file) if isinstance(file, int) else file.stat()
-        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The tests of one folder can be asked for by themselves."""
+"""The tests of one folder can be asked for, and their modules be imported."""
 
 import subprocess
 import sys
@@ -18,3 +18,13 @@ def test_a_folder_that_imports_tensorflow_early_can_be_asked_for() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_test_imports_it() -> None:
+    # A process that a test spawns imports the test's module, and TensorFlow first.
+    importing = [
+        str(path)
+        for path in (ROOT / "tests").rglob("*.py")
+        if "from tests.conftest" in path.read_text() and path != Path(__file__)
+    ]
+    assert importing == []

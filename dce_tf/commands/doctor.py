@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,10 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     _show(result, display)
     display.note(f"Written: {report}; findings.csv and doctor.json beside it.")
     if examined.splits is not None:
-        display.note(
-            f"Try next:  fill in the column verdict, then {PROGRAM} data "
-            f"--make_index=DATA_DIR/mended.csv --verdicts={table}"
+        display.note(f"Decide what to do about each in the column verdict of {table}.")
+        display.try_next(
+            f"{PROGRAM} data --make_index=DATA_DIR/mended.csv "
+            f"--verdicts={shlex.quote(str(table))}"
         )
     return 0
 

@@ -48,13 +48,14 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         )
     started = time.perf_counter()
     make = _home(settings)
-    calibration = _calibration(check_folder(folder)[0], settings["calibration"])
+    header, _ = check_folder(folder)
+    calibration = _calibration(header, settings["calibration"])
     where, made = make(folder, plan, {**settings, "calibration": calibration})
     seconds = format_seconds(time.perf_counter() - started)
     display.note(f"{made}, in {seconds}.")
     display.note(_meaning(calibration))
     display.note(f"Written: {where}")
-    model = _source_of(check_folder(folder)[0].model)
+    model = _source_of(header.model)
     display.try_next(
         f"{PROGRAM} search {shlex.quote(where)} PHOTO.jpg",
         f"{PROGRAM} serve {shlex.quote(model)} --index={shlex.quote(where)}",

@@ -43,7 +43,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         )
     what = "Written" if pushed.changed else "Nothing has changed"
     display.note(f"{what}: {pushed.address}")
-    display.note(f"Try next:  {PROGRAM} serve {target}")
+    display.try_next(f"{PROGRAM} serve {target}")
     return 0
 
 

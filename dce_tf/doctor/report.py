@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from importlib import resources
@@ -15,7 +14,7 @@ from dce_tf.base.files import write_text
 from dce_tf.doctor.examining import Examination
 from dce_tf.doctor.findings import KINDS, Finding
 from dce_tf.doctor.table import shown_path
-from dce_tf.images.pillow import UNREADABLE, read_upright
+from dce_tf.index.pictures import make_thumbnail
 
 _MOST_FINDINGS = 40  # Of a kind; the table has all.
 _MOST_PICTURES = 6  # Of the images in question of a finding.
@@ -23,7 +22,6 @@ _MOST_PATHS = 200  # A finding of more images is decided on in the table.
 _MOST_CLASSES = 2000
 _SIDE = 112
 _QUALITY = 72
-_MOST_PIXELS = 100_000_000
 _MOST_BYTES = 8_000_000  # Of all pictures as text.
 
 
@@ -172,11 +170,5 @@ class _Page:
 
 def _thumbnail(path: str) -> str:
     """Returns a small JPEG as text; empty if the file cannot be read."""
-    try:
-        picture = read_upright(path, side=_SIDE, most_pixels=_MOST_PIXELS)
-    except UNREADABLE:
-        return ""
-    picture.thumbnail((_SIDE, _SIDE))
-    encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=_QUALITY)
-    return base64.b64encode(encoded.getvalue()).decode()
+    jpeg = make_thumbnail(Path(path), _SIDE, _QUALITY)
+    return base64.b64encode(jpeg or b"").decode()

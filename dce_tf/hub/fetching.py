@@ -15,7 +15,7 @@ from dce_tf.hub.client import (
     load_client,
     open_hub,
 )
-from dce_tf.hub.files import GRAPH, KERAS, files_of_export, missing_files
+from dce_tf.hub.files import GRAPH, KERAS, files_of_export, missing_files, names_in
 
 
 def local_source(
@@ -89,11 +89,7 @@ def _download(
 
 def _check(folder: Path, address: HubAddress, *, with_keras: bool) -> None:
     """Checks that a copy is whole, and does not do what no export of ours does."""
-    names = [
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file()
-    ]
+    names = names_in(folder)
     if missing := missing_files(names):
         raise ValueError(
             f"{address}: the copy in the cache has no {missing[0]}. Run the same "

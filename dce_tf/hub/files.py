@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from dce_tf.export.fingerprint import ASSETS, CARD
 
@@ -22,6 +23,15 @@ _EXPORT = re.compile(
     rf"|{re.escape(ASSETS)}/(model_card\.json|labels\.txt|tf_serving_warmup_requests)",
     re.ASCII,
 )
+
+
+def names_in(folder: Path) -> list[str]:
+    """Returns all files of a folder, relative to it."""
+    return [
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
 
 
 def files_of_export(names: Iterable[str]) -> list[str]:

@@ -16,7 +16,14 @@ from dce_tf.export.versions import resolve_version
 from dce_tf.hub.address import HubAddress
 from dce_tf.hub.card import is_ours, write_page
 from dce_tf.hub.client import SET_TOKEN, endpoint, explained, load_client, open_hub
-from dce_tf.hub.files import CARD_PATH, KERAS, README, files_of_export, missing_files
+from dce_tf.hub.files import (
+    CARD_PATH,
+    KERAS,
+    README,
+    files_of_export,
+    missing_files,
+    names_in,
+)
 from dce_tf.hub.privacy import without_paths
 from dce_tf.network.backbones.model_file import read_model
 from dce_tf.network.model import EmbeddingModel
@@ -95,7 +102,7 @@ def push(
 
 def _read_card(version: Path) -> dict[str, Any]:
     """Returns what is in a version's card, without the paths of this machine."""
-    if missing := missing_files(_names_in(version)):
+    if missing := missing_files(names_in(version)):
         raise ValueError(
             f"{version} has no {missing[0]}, which `{PROGRAM} export` writes. Export "
             "the model again."
@@ -124,7 +131,7 @@ def _check_keras(path: Path, card: dict[str, Any], version: Path) -> None:
     if found != card["fingerprint"]:
         raise ValueError(
             f"--with_keras: {path} and {version} are two models; one has been trained "
-            f"on since, or has fewer learners. Export again with `{PROGRAM} export "
+            f"on since, has fewer learners, or is whitened. Run `{PROGRAM} export "
             "RUN`, or leave the flag out."
         )
 
@@ -132,19 +139,11 @@ def _check_keras(path: Path, card: dict[str, Any], version: Path) -> None:
 def _contents(
     version: Path, card: dict[str, Any], keras: Path | None
 ) -> Iterator[tuple[str, Path | bytes]]:
-    for name in files_of_export(_names_in(version)):
+    for name in files_of_export(names_in(version)):
         yield name, version / name
     yield CARD_PATH, (json.dumps(card, indent=2) + "\n").encode()
     if keras is not None:
         yield KERAS, keras
-
-
-def _names_in(version: Path) -> list[str]:
-    return [
-        path.relative_to(version).as_posix()
-        for path in version.rglob("*")
-        if path.is_file()
-    ]
 
 
 def _commit(

@@ -95,7 +95,7 @@ def read_upright(
         ValueError: If it has too many pixels.
         Exception: Any of `UNREADABLE`.
     """
-    with _opened(source) as file:
+    with opened(source) as file:
         with open_image(file) as image:
             pixels = image.width * image.height
             if most_pixels is not None and pixels > most_pixels:
@@ -107,9 +107,10 @@ def read_upright(
     return picture if turn is None else picture.transpose(turn)
 
 
-def _opened(
+def opened(
     source: str | Path | bytes | BinaryIO,
 ) -> contextlib.AbstractContextManager[BinaryIO]:
+    """Opens a file, or what is in one; one that is open stays open in the end."""
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if isinstance(source, str | Path):

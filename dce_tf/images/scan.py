@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from dce_tf.images import preprocessing
 from dce_tf.images.file_kinds import HEAD_BYTES, READ, advice, unread_kind
 from dce_tf.images.gif import Extent, gif_extent
 from dce_tf.images.orientation import read_orientation
-from dce_tf.images.pillow import open_image, other_format
+from dce_tf.images.pillow import open_image, opened, other_format
 from dce_tf.images.refusals import sentence_of
 
 _AHEAD = 8  # How many images a thread may be ahead of whoever takes them.
@@ -171,7 +170,7 @@ def _inspect(
         # Opening a pipe would wait for somebody to write into it.
         if isinstance(source, str) and not stat.S_ISREG(Path(source).stat().st_mode):
             return ImageFacts("not a file")
-        with _opened(source) as file, open_image(file) as image:
+        with opened(source) as file, open_image(file) as image:
             facts = facts_of(image, file)
         extent = Extent.of_still(*facts.size)
         if image.format == "GIF":
@@ -190,12 +189,8 @@ def _inspect(
     return facts
 
 
-def _opened(source: str | bytes) -> BinaryIO:
-    return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
-
-
 def _unidentified(source: str | bytes) -> str:
-    with _opened(source) as file:
+    with opened(source) as file:
         head = file.read(HEAD_BYTES)
     kind = unread_kind(head) or other_format(head)
     return f"not an image; expected {READ}" if kind is None else advice(kind)

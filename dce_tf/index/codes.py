@@ -13,6 +13,7 @@ from dce_tf.index.collection import Vectors
 from dce_tf.index.faiss_kind import (
     FaissKind,
     Positions,
+    blocks_of,
     check_options,
     draw_some,
     fill,
@@ -21,7 +22,6 @@ from dce_tf.index.faiss_kind import (
 faiss: Any = _faiss  # Its stubs do not know what its Python adds.
 
 _SAMPLE = 65_536  # Vectors that ranges and thresholds are learned from.
-_ENCODED_AT_ONCE = 65_536
 
 
 @dataclasses.dataclass
@@ -96,9 +96,8 @@ class Binary(FaissKind):
         encoder = faiss.IndexLSH(dim, bits, True, True)
         encoder.train(draw_some(vectors, _SAMPLE))
         codes = faiss.IndexBinaryFlat(bits)
-        for start in range(0, len(vectors), _ENCODED_AT_ONCE):
-            part = np.ascontiguousarray(vectors[start : start + _ENCODED_AT_ONCE])
-            codes.add(encoder.sa_encode(part))
+        for block in blocks_of(vectors):
+            codes.add(encoder.sa_encode(block))
         return BinaryCodes(encoder, codes)
 
     def search(

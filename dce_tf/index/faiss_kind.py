@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol
 
@@ -16,7 +17,7 @@ faiss: Any = _faiss  # Its stubs do not know what its Python adds.
 
 Positions = npt.NDArray[np.int64]
 
-_ADDED_AT_ONCE = 65_536
+_BLOCK = 65_536  # Vectors that are read at once.
 
 
 class Kind(Protocol):
@@ -87,9 +88,15 @@ class FaissKind:
 
 def fill(index: Any, vectors: Vectors) -> Any:
     """Adds vectors that may lie in a mapped file, some at a time; returns the index."""
-    for start in range(0, len(vectors), _ADDED_AT_ONCE):
-        index.add(np.ascontiguousarray(vectors[start : start + _ADDED_AT_ONCE]))
+    for block in blocks_of(vectors):
+        index.add(block)
     return index
+
+
+def blocks_of(vectors: Vectors) -> Iterator[Vectors]:
+    """Yields vectors that may lie in a mapped file, some at a time."""
+    for start in range(0, len(vectors), _BLOCK):
+        yield np.ascontiguousarray(vectors[start : start + _BLOCK])
 
 
 def draw_some(vectors: Vectors, count: int) -> Vectors:

@@ -10,15 +10,18 @@ from dce_tf.images.pillow import UNREADABLE, read_upright
 SIDE = 256  # Pixels of the longer side.
 TO_EMBED = 1024  # The same, where a model shall see it.
 MOST_PIXELS = 100_000_000  # Of an image that is opened at all.
-_QUALITY = 85
+QUALITY = 85
 
 
-def make_thumbnail(image: Path | bytes, side: int = SIDE) -> bytes | None:
+def make_thumbnail(
+    image: Path | bytes, side: int = SIDE, quality: int = QUALITY
+) -> bytes | None:
     """Returns a small JPEG of an image, as the network sees it.
 
     Args:
         image: The file, or what is in it.
         side: Pixels that the longer side may have.
+        quality: Of the JPEG, 1 to 95.
 
     Returns:
         The JPEG; None if the image cannot be read.
@@ -29,7 +32,7 @@ def make_thumbnail(image: Path | bytes, side: int = SIDE) -> bytes | None:
         return None
     picture.thumbnail((side, side))
     encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=_QUALITY)
+    picture.save(encoded, "JPEG", quality=quality)
     return encoded.getvalue()
 
 

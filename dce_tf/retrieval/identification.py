@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dce_tf.base.threads import map_ahead
 from dce_tf.datasets import Search
 from dce_tf.retrieval.intervals import Interval, class_intervals
 from dce_tf.retrieval.metrics import Labels, Values
 from dce_tf.retrieval.protocols import drawn_parts, exclusion_keys
-from dce_tf.retrieval.ranking import BLOCK_SCORES, Keys, Lookup, Rows, map_in_order
+from dce_tf.retrieval.ranking import BLOCK_SCORES, Keys, Lookup, Rows
 from dce_tf.retrieval.vectors import Embeddings, Numbers, comparable
 
 _ROUNDING = 2.0**-20  # Of the product of two unit vectors.
@@ -168,7 +169,7 @@ def _nearest(
         return _Block(own, scores.max(axis=1), own_rows, other_rows)
 
     starts = range(0, len(query), size)
-    blocks = list(map_in_order(search_block, starts, threads))
+    blocks = list(map_ahead(search_block, starts, num_threads=threads, ahead=threads))
     return _Block(*map(np.concatenate, zip(*blocks, strict=True)))
 
 

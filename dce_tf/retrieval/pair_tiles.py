@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.base.threads import map_ahead
 from dce_tf.datasets import Search
 from dce_tf.retrieval.protocols import drawn_parts, exclusion_keys
-from dce_tf.retrieval.ranking import Keys, Lookup, Rows, map_in_order
+from dce_tf.retrieval.ranking import Keys, Lookup, Rows
 from dce_tf.retrieval.vectors import Embeddings, Numbers, comparable
 
 STEPS = 2**16
@@ -131,7 +132,10 @@ class _Plane:
             labels = self._labels[0][start : start + _HEIGHT]
             return [count(labels, tile) for tile in self._strip(start)]
 
-        for counted in map_in_order(count_strip, starts, os.cpu_count() or 1):
+        threads = os.cpu_count() or 1
+        for counted in map_ahead(
+            count_strip, starts, num_threads=threads, ahead=threads
+        ):
             yield from counted
 
     def _strip(self, start: int) -> Iterator[Tile]:

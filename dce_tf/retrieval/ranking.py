@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.base.threads import map_ahead
 from dce_tf.retrieval.vectors import Embeddings
 
 Rows = npt.NDArray[np.int64]
 Keys = npt.NDArray[Any]
-Block = TypeVar("Block")
-Result = TypeVar("Result")
 
 # Queries × gallery images that are in memory at once, over all threads: 256 MB.
 BLOCK_SCORES = 2**26
@@ -113,30 +111,7 @@ def rank_blocks(
             scores[hidden.pairs(query_keys[rows])] = -np.inf
         return _rank(scores, rows, classes.pairs(query_labels[rows]), scorer)
 
-    yield from map_in_order(rank, blocks, num_threads)
-
-
-def map_in_order(
-    function: Callable[[Block], Result], blocks: Iterable[Block], num_threads: int
-) -> Iterator[Result]:
-    """Maps blocks in threads, not further ahead than there are threads.
-
-    Args:
-        function: Called with each block.
-        blocks: What it is called with.
-        num_threads: How many threads there are.
-
-    Yields:
-        What the function returned, in the order of the blocks.
-    """
-    with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
-        waiting: list[concurrent.futures.Future[Result]] = []
-        for block in blocks:
-            waiting.append(pool.submit(function, block))
-            if len(waiting) > num_threads:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+    yield from map_ahead(rank, blocks, num_threads=num_threads, ahead=num_threads)
 
 
 def _rank(

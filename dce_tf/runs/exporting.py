@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from dce_tf.base.errors import UsageError, first_line
 from dce_tf.base.program import PROGRAM
 from dce_tf.base.registry import suggest
 from dce_tf.config import Config
-from dce_tf.datasets import DATASETS
 from dce_tf.export import EXPORT_FORMATS, ServableEmbedder, write_version
 from dce_tf.export.calibration import calibration_card
 from dce_tf.export.formats import ExportFormat
@@ -35,6 +33,7 @@ from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
 from dce_tf.runs.calibrating import read_calibration
 from dce_tf.runs.card import model_card
+from dce_tf.runs.loading import known_broken, read_splits
 from dce_tf.runs.session import build_extractor
 
 
@@ -234,15 +233,9 @@ def feature_source(
 
 
 def _train_paths(config: Config, bad_images_file: Path) -> list[str]:
-    splits = DATASETS.build(
-        config.data.dataset,
-        data_dir=config.data.data_dir,
-        allow_partial_data=config.data.allow_partial_data,
-    )
-    broken: set[str] = set()
-    if bad_images_file.is_file():
-        broken = set(json.loads(bad_images_file.read_text("utf-8")))
-    return [path for path in splits.train.paths if path not in broken]
+    train = read_splits(config.data).train
+    broken = known_broken(bad_images_file) or {}
+    return [path for path in train.paths if path not in broken]
 
 
 def _read(path: str, image_size: int) -> Any:

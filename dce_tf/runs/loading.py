@@ -221,7 +221,7 @@ def _find_broken(
     bad_images_file: Path | None,
     display: Display,
 ) -> dict[str, str]:
-    broken = None if bad_images_file is None else _known_broken(bad_images_file)
+    broken = None if bad_images_file is None else known_broken(bad_images_file)
     if broken is None or len(broken) > data.max_bad_images * len(paths):
         with display.task("looking at every image", len(paths)) as update:
             broken = find_broken(
@@ -273,7 +273,8 @@ def _without(
     )
 
 
-def _known_broken(file: Path) -> dict[str, str] | None:
+def known_broken(file: Path) -> dict[str, str] | None:
+    """Returns why images are left out, by path; None if nobody has looked yet."""
     if not file.is_file():
         return None
     broken: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))

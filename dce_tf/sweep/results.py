@@ -86,10 +86,8 @@ def _latex(variants: Sequence[Variant]) -> str:
         " & ".join(_escaped(name) for name in names) + r" \\ \hline",
     ]
     for variant in variants:
-        cells = (_escaped(cell) for cell in _cells(variant, sign="@"))
-        lines.append(" & ".join(cells).replace("@", r"$\pm$") + r" \\")
-    # The name of a metric has an @ of its own.
-    lines[2] = lines[2].replace(r"$\pm$", "@")
+        cells = (_escaped(cell) for cell in _cells(variant, sign="\0"))
+        lines.append(" & ".join(cells).replace("\0", r"$\pm$") + r" \\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
 
 

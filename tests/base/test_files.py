@@ -12,7 +12,7 @@ from dce_tf.base.files import (
     replacing,
     write_json,
 )
-from tests.conftest import Synced
+from tests.synced import Synced
 
 
 def test_file_is_replaced_as_a_whole(tmp_path: Path) -> None:

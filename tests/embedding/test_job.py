@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from dce_tf.index.embeddings import check_folder, read_header, read_records, wri
 from dce_tf.reports.display import Display
 from tests import fakes
 from tests.saved_models import write_saved_model
+from tests.waiting import until
 
 NUMBER = 23
 
@@ -320,8 +320,8 @@ def test_kill_costs_no_file_that_was_written(job: Job, images: Path) -> None:
         cwd=Path(__file__).parents[2],
     )
     assert process.stdout.readline() == b"ready\n"
-    while len(list(job.folder.glob("part-*.parquet"))) < 9:
-        time.sleep(0.005)
+    until(lambda: len(list(job.folder.glob("part-*.parquet"))) >= 9)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.communicate()
     written = len(list(job.folder.glob("part-*.parquet")))

@@ -18,7 +18,7 @@ from dce_tf.training.pipelines import (
     EpochPlanner,
     EvaluationPipelines,
 )
-from tests.conftest import Synced
+from tests.synced import Synced
 
 SIZE = 28  # The cache keeps shorter sides of 32.
 

@@ -14,8 +14,8 @@ from dce_tf.index import local as local_module
 from dce_tf.index.kinds import KINDS
 from dce_tf.index.manifest import Manifest
 from dce_tf.index.maps import MapPlan
-from tests.conftest import Synced
 from tests.index.conftest import DIM, Place, found, many, record, unit
+from tests.synced import Synced
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,6 @@ def test_kind_goes_with_the_number_when_it_is_auto(local: Place, monkeypatch) ->
 WRITER = """
 import sys
 from dce_tf.index import Record, open_collection
-from tests.conftest import Synced
 from tests.index.conftest import record
 collection = open_collection(sys.argv[1])
 start = len(collection)

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from dce_tf.index import build_collection, open_collection
 from dce_tf.serving.limits import Limits
 from dce_tf.serving.model.version_policy import VersionPolicy
 from tests.serving.conftest import DIM, Client, Live, Served, b64, picture
+from tests.waiting import until
 
 FUZZED = settings(
     max_examples=250,
@@ -143,10 +143,7 @@ def fuzzed_port(fuzzed: Served) -> Iterator[Live]:
     running = Live(fuzzed)
     yield running
     connections = running.server.server_state.connections
-    deadline = time.monotonic() + 60
-    while connections:
-        assert time.monotonic() < deadline, "connections were left behind"
-        time.sleep(0.01)
+    until(lambda: not connections)
     running.close()
 
 

@@ -3,7 +3,6 @@
 import errno
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from benchmarks.hostile_kinds import DELETE, KINDS, PREDICT, REBUILD, SEARCH, UP
 from dce_tf.index import Collection, DamagedError, build_collection, open_collection
 from dce_tf.serving.limits import Limits
 from tests.serving.conftest import DIM, Client, GatedServable, Served, b64, picture
+from tests.waiting import until
 
 LIMITS = Limits(body_bytes=400_000, query_bytes=20_000, json_values=10_000, records=50)
 
@@ -237,10 +237,7 @@ def test_a_large_request_leaves_room_for_others(
     first = served.client.begin("POST", url, json=large)
     assert servable.running.acquire(timeout=60)
     others = [served.client.begin("POST", url, json=small) for _ in range(3)]
-    deadline = time.monotonic() + 60
-    while served.batcher.queued < 17:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: served.batcher.queued >= 17)
     servable.gate.set()
     assert [each.result(60).status_code for each in others] == [200] * 3
     answer = first.result(60).json()["predictions"]

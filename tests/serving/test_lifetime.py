@@ -13,6 +13,7 @@ import pytest
 from dce_tf.serving.http.connections import PatientProtocol
 from dce_tf.serving.limits import Limits
 from tests.serving.conftest import GatedServable, Live, Served, b64, picture
+from tests.waiting import until
 
 BODY = json.dumps({"signature_name": "echo", "instances": [1.0]}).encode()
 REQUEST = (
@@ -84,10 +85,7 @@ def test_requests_under_way_are_answered_before_the_end(
         running.end()
         assert httpx.get(f"{url}/readyz").status_code == 503
         running.server._closes_at = 0.0  # As if that time had passed.
-        deadline = time.monotonic() + 60
-        while takes_connections(running.port):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: not takes_connections(running.port))
         assert running.thread.is_alive()
         servable.gate.set()
         asking.join(60)
@@ -105,8 +103,7 @@ def test_the_end_does_not_wait_longer_than_it_may(
     gate.clear()
     asking = threading.Thread(target=running.say, args=(REQUEST, BODY))
     asking.start()
-    while not served.batcher.queued and not running.server.server_state.tasks:
-        time.sleep(0.01)
+    until(lambda: served.batcher.queued or running.server.server_state.tasks)
     running.end()
     running.thread.join(60)
     assert not running.thread.is_alive()
@@ -233,10 +230,8 @@ def test_a_client_that_leaves_in_the_middle_does_no_harm(
         with socket.create_connection(("127.0.0.1", running.port)) as left:
             left.sendall((REQUEST + BODY)[:length])
     assert answered(running.say(REQUEST, BODY))[0] == 200
-    deadline = time.monotonic() + 60
-    while running.server.server_state.connections or running.server.server_state.tasks:
-        assert time.monotonic() < deadline, "a connection was left behind"
-        time.sleep(0.01)
+    state = running.server.server_state
+    until(lambda: not state.connections and not state.tasks)
 
 
 COUNT = 150_000
@@ -267,13 +262,6 @@ def slow_reader() -> Iterator[Callable[[Live], socket.socket]]:
     yield connect
     for each in opened:
         each.close()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_who_does_not_take_an_answer_is_cut_off(

@@ -24,6 +24,7 @@ from dce_tf.index import build_collection, open_collection
 from dce_tf.index.postgres.address import Address
 from dce_tf.index.postgres.building import build_postgres
 from tests.serving.conftest import DIM, publish
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 ECHO = {"signature_name": "echo", "instances": [1.0]}
@@ -74,13 +75,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     for process in running:
         process.popen.kill()
         process.popen.wait()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.slow

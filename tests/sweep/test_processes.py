@@ -11,6 +11,7 @@ import pytest
 
 from dce_tf.config import Config
 from dce_tf.sweep import processes
+from tests.waiting import until
 
 CHILD = """
 import os, pathlib, signal, sys, time
@@ -30,9 +31,8 @@ while True:
 
 
 def wait_for(word: str, output: Path) -> str:
-    while not output.is_file() or word not in (text := output.read_text()):
-        time.sleep(0.01)
-    return text
+    until(lambda: output.is_file() and word in output.read_text())
+    return output.read_text()
 
 
 def run_and_disturb(tmp_path: Path, disturb: Callable[[int], None]) -> str:

@@ -1,6 +1,6 @@
 import gc
+import operator
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from dce_tf.training.pipelines import (
     FeaturePipelines,
 )
 from tests import fakes
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +150,6 @@ def test_rebuilding_leaves_nothing_behind(train: Images) -> None:
         rebuild(epoch)
     gc.collect()
     # A thread that has ended is listed a while longer.
-    deadline = time.monotonic() + 60
-    while not all(now <= then for now, then in zip(handles(), before, strict=True)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: all(map(operator.le, handles(), before)))
     assert resident_megabytes() - memory < 30
     assert pipelines._read.experimental_get_tracing_count() == 1

@@ -14,6 +14,7 @@ from dce_tf.serving.limits import Limits
 from dce_tf.serving.memory import MemoryBudget
 from tests.serving.conftest import GatedServable, Served, picture
 from tests.serving.grpc.conftest import Stubs, refusal, request
+from tests.waiting import until
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 GOOD = request("echo", x=np.float32([1]))
@@ -161,10 +162,7 @@ def test_memory_is_shared_with_requests_over_http(
     # Each has its message and its tensors, 160 KB of the 350 that are not kept.
     waiting = [stubs.predictions.Predict.future(large, timeout=60) for _ in range(2)]
     try:
-        deadline = time.monotonic() + 60
-        while served.budget._held < 320_000:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: served.budget._held >= 320_000)
         assert refusal(stubs.predictions.Predict, large) == (
             codes.RESOURCE_EXHAUSTED,
             TOO_MANY,
@@ -182,10 +180,7 @@ def test_memory_is_shared_with_requests_over_http(
 
 
 def wait_until_free(budget: MemoryBudget) -> None:
-    deadline = time.monotonic() + 60
-    while budget._held:
-        assert time.monotonic() < deadline, budget._held
-        time.sleep(0.01)
+    until(lambda: not budget._held)
 
 
 def test_no_end_of_a_call_keeps_memory(
@@ -210,10 +205,7 @@ def test_no_end_of_a_call_keeps_memory(
     )
     gone = stubs.predictions.Predict.future(large, timeout=60)
     never = silent(stubs)
-    deadline = time.monotonic() + 60
-    while not budget._held:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: budget._held)
     gone.cancel()
     never.cancel()
     served.servable().gate.set()
@@ -231,10 +223,7 @@ def test_an_answer_that_nobody_takes_counts_until_its_connection_ends(
     )
     asked = channel.unary_stream(PREDICT)(large.SerializeToString(), timeout=60)
     for held in (True, False):
-        deadline = time.monotonic() + 60
-        while (stubs.budget._held >= 24_000_000) != held:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda held=held: (stubs.budget._held >= 24_000_000) == held)
     wait_until_free(stubs.budget)
     with pytest.raises(grpc.RpcError):
         list(asked)

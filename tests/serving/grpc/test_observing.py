@@ -1,7 +1,6 @@
 """Calls over gRPC have names and lines, as requests over HTTP have."""
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from grpc_health.v1 import health_pb2
 
 from tests.serving.conftest import Lines, Served
 from tests.serving.grpc.conftest import Stubs, request
+from tests.waiting import until
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
@@ -22,10 +22,7 @@ def named(call: Any) -> str:
 
 def written(lines: Lines, count: int = 1) -> list[dict[str, Any]]:
     """Returns the lines of calls; an answer is there before its line is."""
-    deadline = time.monotonic() + 60
-    while len(lines.requests()) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(lines.requests()) >= count)
     return lines.requests()
 
 

@@ -1,4 +1,3 @@
-import concurrent.futures
 import threading
 from collections.abc import Callable, Iterator
 
@@ -82,7 +81,8 @@ def test_parts_count_by_their_examples(
     answers += batcher.submit("k", model, [part(5, 5, 5)])
     assert batcher.queued == 10
     model.gate.set()
-    concurrent.futures.wait(answers, 10)
+    for answer in answers:
+        answer.result(60)
     assert model.batches == [[0] * 3, [1, 1, 1, 2, 2], [3, 3, 5, 5, 5]]
     assert batcher.queued == 0
 
@@ -108,7 +108,8 @@ def test_a_batch_has_no_more_pixels_than_it_may(
     parts = [part(n, pixels=pixels) for n, pixels in enumerate((4, 6, 1, 20, 9, 1, 0))]
     answers += batcher.submit("k", model, parts)
     model.gate.set()
-    concurrent.futures.wait(answers, 10)
+    for answer in answers:
+        answer.result(60)
     assert model.batches == [[0], [0, 1], [2], [3], [4, 5, 6]]
     assert batcher.queued == 0
 
@@ -122,7 +123,8 @@ def test_parts_of_other_keys_are_not_mixed(
     for number in range(1, 5):
         answers += batcher.submit(number % 2, model, [part(number)])
     model.gate.set()
-    concurrent.futures.wait(answers, 10)
+    for answer in answers:
+        answer.result(60)
     assert model.batches == [[0], [1, 3], [2, 4]]
 
 
@@ -167,7 +169,8 @@ def test_a_full_queue_takes_all_parts_or_none(
     assert batcher.queued == 3
     answers += batcher.submit("k", model, [part(6)])
     model.gate.set()
-    concurrent.futures.wait(answers, 10)
+    for answer in answers:
+        answer.result(60)
     assert model.batches == [[0], [1, 2, 3, 6]]
 
 
@@ -212,7 +215,8 @@ def test_batches_are_observed(make: Callable[..., Batcher], model: Model) -> Non
     assert model.started.acquire(timeout=60)
     answers += batcher.submit("k", model, [part(1, 2), part(3)])
     model.gate.set()
-    concurrent.futures.wait(answers, 10)
+    for answer in answers:
+        answer.result(60)
     assert seen == [(1, 1), (3, 2)]
 
 

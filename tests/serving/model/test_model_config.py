@@ -1,4 +1,3 @@
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from dce_tf.serving.model.model_config import read_config
 from dce_tf.serving.model.servable import Servable
 from dce_tf.serving.model.version_policy import VersionPolicy
 from tests.serving.conftest import Served, publish
+from tests.waiting import until
 
 Stub = model_service_pb2_grpc.ModelServiceStub
 
@@ -42,13 +42,6 @@ def both(
     server.stop(0)
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def served_versions(served: Served) -> list[int]:
     return [servable.version for servable in served.versions.available()]
 
@@ -64,7 +57,7 @@ def test_a_client_chooses_versions_and_labels(
     answer = stub.HandleReloadConfigRequest(request, timeout=60)
     assert answer.HasField("status")
     assert answer.status.error_code == 0
-    wait_until(lambda: served_versions(served) == [2, 1])
+    until(lambda: served_versions(served) == [2, 1])
     labels = request.config.model_config_list.config[0].version_labels
     labels["stable"], labels["canary"] = 1, 2
     stub.HandleReloadConfigRequest(request, timeout=60)
@@ -75,12 +68,12 @@ def test_a_client_chooses_versions_and_labels(
     policy.latest.num_versions = 1
     labels.clear()
     stub.HandleReloadConfigRequest(request, timeout=60)
-    wait_until(lambda: served_versions(served) == [2])
+    until(lambda: served_versions(served) == [2])
     answer = served.client.predict(body, "/labels/stable")
     assert answer.json() == {"error": "Unrecognized servable version label: stable"}
     policy.all.SetInParent()
     stub.HandleReloadConfigRequest(request, timeout=60)
-    wait_until(lambda: served_versions(served) == [2, 1])
+    until(lambda: served_versions(served) == [2, 1])
 
 
 def test_a_label_needs_a_version_that_is_served(

@@ -1,5 +1,4 @@
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from dce_tf.serving.model.servable import MODEL_FILE, Servable
 from dce_tf.serving.model.version_policy import VersionPolicy
 from dce_tf.serving.model.versions import Versions, versions_in
 from tests.serving.conftest import GatedServable, Served, publish
+from tests.waiting import until
 
 
 class Fake:
@@ -153,18 +153,15 @@ def test_a_model_that_refuses_its_own_warm_up_is_not_served(
 
 
 def test_a_watched_folder_is_looked_at_again_and_again(
-    watch: Callable[..., Versions], tmp_path: Path
+    watch: Callable[..., Versions], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     versions = watch()
     versions.watch(0.01)
     shutil.move(tmp_path, tmp_path.with_name("moved"))  # An error, for a while.
-    time.sleep(0.05)
+    until(lambda: "Cannot look for versions" in caplog.text)
     shutil.move(tmp_path.with_name("moved"), tmp_path)
     write(tmp_path, 2)
-    deadline = time.monotonic() + 60
-    while versions.servable("embedder").version != 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: versions.servable("embedder").version == 2)
     versions.close()
 
 
@@ -233,7 +230,4 @@ def test_no_request_is_dropped_while_a_version_rolls(
     for each in under_way:
         assert each.result(60).json() == {"predictions": [{"version": 1.0, "y": 1.0}]}
     del under_way
-    deadline = time.monotonic() + 60
-    while states(served.versions)[1] != "END":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: states(served.versions)[1] == "END")
