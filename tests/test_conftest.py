@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_a_folder_that_imports_tensorflow_early_can_be_asked_for() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet"]
     done = subprocess.run(

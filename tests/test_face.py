@@ -15,6 +15,7 @@ import pytest
 
 import dce_tf
 from dce_tf.base import keras_names
+from tests.slow import rest_is_slow
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -115,7 +116,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", rest_is_slow(ORDERS))
 def test_keras_loads_our_models_after_import(order: str, saved: Path) -> None:
     said = run(
         f"import sys; {ORDERS[order]}; m = keras.models.load_model(sys.argv[1]); "

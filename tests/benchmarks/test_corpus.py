@@ -64,6 +64,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[corpus.Findin
     return list(corpus.findings(tmp_path, 0))
 
 
+@pytest.mark.slow
 def test_each_file_has_an_outcome_and_a_crash_is_not_the_end(
     found: list[corpus.Finding],
 ) -> None:

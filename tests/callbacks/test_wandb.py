@@ -11,6 +11,7 @@ from dce_tf.record import EpochRecord
 pytest.importorskip("wandb", reason="the package wandb")
 
 
+@pytest.mark.slow
 def test_run_is_written_for_a_later_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

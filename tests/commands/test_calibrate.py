@@ -109,6 +109,7 @@ def test_json_is_what_is_stored(run: RunDirectory, capsys) -> None:
     assert json.loads(out) == json.loads(run.calibration_file.read_text())
 
 
+@pytest.mark.slow
 def test_a_calibration_of_another_epoch_is_not_exported(
     run: RunDirectory, capsys
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_calibration_of_another_epoch_is_not_exported(
     assert find_calibration(version) is None
 
 
+@pytest.mark.slow
 def test_exports_with_other_scores_are_not_called_calibrated(
     run: RunDirectory, capsys
 ) -> None:
@@ -135,6 +137,7 @@ def test_exports_with_other_scores_are_not_called_calibrated(
     assert half.fingerprint == card["fingerprint"]
 
 
+@pytest.mark.slow
 def test_an_index_without_calibration_says_so_and_takes_one_later(
     run: RunDirectory, capsys
 ) -> None:

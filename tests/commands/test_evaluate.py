@@ -309,6 +309,7 @@ def untrained(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_crops_of_the_same_photograph_are_not_found(
     untrained: Path, tmp_path: Path, capsys
 ) -> None:
@@ -356,6 +357,7 @@ def test_data_without_a_train_split_are_enough(
     assert result["tests"]["test"]["queries"] == 6
 
 
+@pytest.mark.slow
 def test_nothing_is_left_where_evaluation_fails(
     untrained: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_checkpoint_of_another_network_is_refused(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_says_what_is_missing(tmp_path: Path, tensors, capsys) -> None:
     path = tmp_path / "model.safetensors"
     save_file(tensors, path)

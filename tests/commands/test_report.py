@@ -80,6 +80,7 @@ def look_at(shown: Page, page: Path, width: int) -> None:
     assert shown.url.endswith("#thresholds")
 
 
+@pytest.mark.slow
 def test_report_of_runs_is_one_file_that_a_browser_shows(
     runs: list[Path], capsys: pytest.CaptureFixture
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_run_is_searched_in_three_commands(
     assert len(drawn["points"]) == 20
 
 
+@pytest.mark.slow
 def test_matches_are_explained_on_a_sheet(
     tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ def test_filter_and_split(run: RunDirectory, capsys) -> None:
     opened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["milvus", "postgres"])
 def test_list_of_ones_own_goes_all_the_way_to_a_server(
     home: str, version: Path, tmp_path: Path, request: pytest.FixtureRequest, capsys
@@ -198,6 +200,7 @@ def kept(version: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDirector
     return index(make_run(tmp_path_factory.mktemp("kept"), version))
 
 
+@pytest.mark.slow
 def test_other_model_is_refused_with_both_fingerprints(
     indexed: RunDirectory, tmp_path: Path, capsys
 ) -> None:

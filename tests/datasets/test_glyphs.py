@@ -55,6 +55,7 @@ def test_characters_that_differ_stay_apart(others: str) -> None:
     assert sorted(groups_of(others)) == sorted(others)
 
 
+@pytest.mark.slow
 def test_there_are_over_a_thousand_classes_of_many_scripts() -> None:
     assert len(classes()) > 1_000
     scripts = collections.Counter(c.script for c in classes())
@@ -70,6 +71,7 @@ def test_classes_are_named_by_code_and_character() -> None:
     assert not any("OLD ITALIC" in unicodedata.name(c.character) for c in classes())
 
 
+@pytest.mark.slow
 def test_no_typeface_draws_a_class_like_another_one() -> None:
     for stem, file in glyph_classes.find_faces().items():
         owned = [c.character for c in classes() if stem in c.faces]

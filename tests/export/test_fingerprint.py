@@ -20,6 +20,7 @@ def of(model: EmbeddingModel, **changed: int | str) -> str:
     return fingerprint_model(model, **{**settings, **changed})
 
 
+@pytest.mark.slow
 def test_two_exports_of_one_model_have_the_same_fingerprint(
     exported: Path, model: EmbeddingModel, copy_of: Copy, tmp_path: Path
 ) -> None:

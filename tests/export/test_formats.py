@@ -24,6 +24,7 @@ from tests.export.conftest import (
     build_with,
     build_with_everything,
 )
+from tests.slow import rest_is_slow
 
 FLOATS = [name for name in EXPORT_FORMATS if name != "litert_int8"]
 IMAGES = draw_images(SIZE, 5)
@@ -66,6 +67,7 @@ def test_embeds_as_the_model_at_any_batch_size(
         np.testing.assert_allclose(got, expected[:count], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLOATS)
 def test_layers_that_some_runtimes_lack_are_converted(
     name: str, tmp_path: Path
@@ -75,7 +77,7 @@ def test_layers_that_some_runtimes_lack_are_converted(
     np.testing.assert_allclose(got, model(IMAGES).numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("convolution", list(CONVOLUTIONS))
+@pytest.mark.parametrize("convolution", rest_is_slow(CONVOLUTIONS))
 @pytest.mark.parametrize("name", list(EXPORT_FORMATS))
 def test_every_convolution_is_had_in_the_fewest_bits_of_a_format(
     name: str, convolution: str, tmp_path: Path
@@ -109,6 +111,7 @@ def test_only_int8_is_another_model(written: dict[str, Path]) -> None:
     assert fingerprint(written["litert_int8"]) != fingerprint(written["litert"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["saved_model", "onnx", "openvino", "litert"])
 def test_float16_halves_the_file(
     name: str, written: dict[str, Path], model: EmbeddingModel, tmp_path: Path
@@ -175,6 +178,7 @@ def test_int8_without_images_says_where_to_get_them() -> None:
         EXPORT_FORMATS.build("litert_int8")
 
 
+@pytest.mark.slow
 def test_model_trained_in_bfloat16_is_served_so_and_converted_to_float32(
     model: EmbeddingModel, written: dict[str, Path], tmp_path: Path
 ) -> None:

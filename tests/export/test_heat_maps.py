@@ -17,6 +17,7 @@ from dce_tf.network.model import EmbeddingModel
 from tests.export.conftest import SIZE, build_model, build_with_everything
 from tests.export.running import BATCH, as_bytes, evaluated, run_in_c
 from tests.saved_models import write_saved_model
+from tests.slow import rest_is_slow
 
 
 def write(model: EmbeddingModel, folder: Path, precision: str = "float32") -> Path:
@@ -33,7 +34,7 @@ def test_shares_sum_to_the_embedding_without_python(
     np.testing.assert_allclose(summed, evaluated(model, BATCH), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["float16", "short", "everything"])
+@pytest.mark.parametrize("kind", rest_is_slow(["float16", "short", "everything"]))
 def test_every_export_is_split_as_it_embeds(kind: str, tmp_path: Path) -> None:
     model = build_model()
     if kind == "short":
@@ -47,6 +48,7 @@ def test_every_export_is_split_as_it_embeds(kind: str, tmp_path: Path) -> None:
     assert served.shares([]).shape == (0, *shares.shape[1:])
 
 
+@pytest.mark.slow
 def test_model_of_one_token_is_exported_and_says_why_it_explains_nothing(
     tmp_path: Path,
 ) -> None:

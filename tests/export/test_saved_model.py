@@ -88,6 +88,7 @@ def test_decoded_images_equal_the_model_without_python(
     np.testing.assert_allclose(received["embedding"], model(given), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_float16_halves_the_weights_and_equals_evaluation_without_python(
     exported: Path, model: EmbeddingModel, tmp_path: Path
 ) -> None:
@@ -129,6 +130,7 @@ def test_damaged_image_fails_with_the_runtimes_message(
         )
 
 
+@pytest.mark.slow
 def test_every_export_is_a_new_version(model: EmbeddingModel, tmp_path: Path) -> None:
     assert export_saved_model(model, SIZE, tmp_path).name == "1"
     (tmp_path / "7").mkdir()

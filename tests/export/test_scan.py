@@ -95,6 +95,7 @@ def test_function_that_must_be_compiled_is_refused(tmp_path: Path, marked: str) 
         require_core_ops(folder)
 
 
+@pytest.mark.slow
 def test_export_of_a_backbone_with_python_in_it_leaves_nothing(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("tests")
     class Python(keras.layers.Layer):

@@ -78,6 +78,7 @@ def test_nearest_of_the_gallery_are_found_without_python(
     np.testing.assert_allclose(found["scores"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gallery_lies_with_the_weights_and_is_warmed_up(
     model: EmbeddingModel, gallery: Path, exported: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_gallery_lies_with_the_weights_and_is_warmed_up(
     assert empty["ids"].shape == (0, 10)
 
 
+@pytest.mark.slow
 def test_more_neighbours_than_images_are_refused(
     model: EmbeddingModel, gallery: Path, tmp_path: Path
 ) -> None:

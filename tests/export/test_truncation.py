@@ -36,6 +36,7 @@ def test_kept_is_the_beginning_at_unit_length(parts: str, count: int) -> None:
     np.testing.assert_allclose(evaluated(truncated, BATCH), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_truncated_export_runs_without_python(
     model: EmbeddingModel, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_shares_of_places_still_sum_to_the_embedding() -> None:
     np.testing.assert_allclose(summed, evaluated(changed, BATCH), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_whitened_export_runs_without_python(
     model: EmbeddingModel, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """A Hub of this machine, a client that asks it, and a small export to push."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,10 +54,18 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What each test has a copy of: writing one takes seconds."""
+    folder = tmp_path_factory.mktemp("saved_model")
+    return write_saved_model(folder / "1", explains=True)
+
+
 @pytest.fixture
-def version(tmp_path: Path) -> Path:
+def version(saved_model: Path, tmp_path: Path) -> Path:
     """An exported version with paths of its owner in the card."""
-    folder = write_saved_model(tmp_path / "export" / "1", explains=True)
+    folder = tmp_path / "export" / "1"
+    shutil.copytree(saved_model, folder)
     assets = folder / "assets.extra"
     assets.mkdir()
     (assets / "model_card.json").write_text(json.dumps(CARD, indent=2))

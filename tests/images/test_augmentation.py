@@ -56,6 +56,7 @@ def test_strong_keeps_the_range_and_draws_anew_for_each_image() -> None:
     assert np.any(result != other)
 
 
+@pytest.mark.slow
 def test_compiled_on_a_device_it_gives_what_it_gives_in_a_pipeline() -> None:
     strong = AUGMENTATIONS.build("strong")
     expected = strong.change_colours(BATCH, SEED)

@@ -158,6 +158,7 @@ def test_animations_cut_short_or_changed_anywhere_crash_nothing(
             assert process.decode(data).shape[2] == 3
 
 
+@pytest.mark.slow
 def test_a_crash_ends_the_child_alone() -> None:
     with DecodingProcess("tests.images.test_decoding:crash_or_return") as process:
         with pytest.raises(CrashedError, match="SIGABRT"):

@@ -78,6 +78,7 @@ def test_a_window_is_cut_out(tmp_path: Path, paths: list[str]) -> None:
     np.testing.assert_array_equal(view.pixels, whole[7:27, 3:14])
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_same_but_for_rounding(
     tmp_path: Path, paths: list[str]
 ) -> None:
@@ -87,6 +88,7 @@ def test_evaluation_is_the_same_but_for_rounding(
     assert 0 < np.abs(one - other).max() <= 0.51
 
 
+@pytest.mark.slow
 def test_crops_have_the_distribution_of_those_of_files(
     tmp_path: Path, paths: list[str]
 ) -> None:
@@ -141,6 +143,7 @@ def test_one_more_missing_image_is_told_too(tmp_path: Path, paths: list[str]) ->
     assert set(opened(tmp_path, [*paths, gone]).broken) == {gone}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["image", "size"])
 def test_what_changed_is_decoded_anew(
     tmp_path: Path, paths: list[str], what: str
@@ -157,6 +160,7 @@ def test_what_changed_is_decoded_anew(
         assert pixels(cache, str(path)).shape == (16, 16, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut short", "changed", "no index"])
 def test_damaged_cache_is_made_anew(
     tmp_path: Path, paths: list[str], damage: str

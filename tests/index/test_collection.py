@@ -407,6 +407,7 @@ def test_many_threads_search_and_write(collection: Collection) -> None:
     assert len(collection) == 50 + 4 * 5
 
 
+@pytest.mark.slow
 def test_a_thousand_searches_at_once_are_answered(collection: Collection) -> None:
     collection.upsert([record(number, number, label="x") for number in range(100)])
     where = {"label": "x"}

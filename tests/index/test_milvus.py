@@ -207,6 +207,7 @@ def try_to_open(where: str) -> str:
     return "opened"
 
 
+@pytest.mark.slow
 def test_a_file_is_for_one_process_at_a_time(milvus: Place) -> None:
     milvus.make([record(1, 1)])
     first, second = milvus.open(), milvus.open()

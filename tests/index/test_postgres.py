@@ -207,6 +207,7 @@ def uses_the_graph(collection: Collection) -> bool:
     return "_hnsw" in str(plan)
 
 
+@pytest.mark.slow
 def test_graph_finds_nearly_what_every_record_does(
     postgres: Place, postgres_server: PostgresServer
 ) -> None:
@@ -225,6 +226,7 @@ def test_graph_finds_nearly_what_every_record_does(
     exact.close()
 
 
+@pytest.mark.slow
 def test_graph_finds_what_the_documentation_says(
     postgres: Place, postgres_server: PostgresServer
 ) -> None:
@@ -236,6 +238,7 @@ def test_graph_finds_what_the_documentation_says(
         assert shared(found, true) >= floor
 
 
+@pytest.mark.slow
 def test_graph_finds_as_many_as_there_are(postgres: Place) -> None:
     postgres.make(rows(3000), embedding_dim=32, kind="hnsw(ef=10)")
     opened = postgres.open()

@@ -180,9 +180,15 @@ def test_distance_weighted_draws_in_proportion() -> None:
     given[0] = [0, 0.3, 0.7, 0.9, 1.1]
     given = np.maximum(given, given.T)
     labels = np.array([0, 0, 1, 2, 3], np.int32)
-    total = np.zeros(5)
-    for seed in range(3000):
-        total += mine("distance_weighted", given, labels, seed)[1][0]
+    miner, masks = MINERS.build("distance_weighted"), label_masks(tf.constant(labels))
+
+    @tf.function
+    def drawn_by_the_first(seed: tf.Tensor) -> tf.Tensor:
+        return miner(Candidates(tf.constant(given), *masks, 8, seed)).negative[0]
+
+    total = sum(
+        drawn_by_the_first(tf.constant([seed, 0])).numpy() for seed in range(3000)
+    )
     weights = DistanceWeighted().log_weights(tf.constant(given[0, 2:]), 8).numpy()
     expected = np.exp(weights) / np.exp(weights).sum()
     np.testing.assert_allclose(total[2:] / 3000, expected, atol=0.03)

@@ -17,6 +17,7 @@ from dce_tf.network.fitting import ModelWithLoss
 from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.network.objective import Objective
+from tests.slow import rest_is_slow
 
 X = np.random.default_rng(0).normal(size=(32, 6)).astype(np.float32)
 Y = np.random.default_rng(1).integers(0, 4, 32)
@@ -168,6 +169,7 @@ def test_weights_of_samples_and_classes_are_refused(kind: str) -> None:
                 fit(model, **wrong)
 
 
+@pytest.mark.slow
 def test_validation_tells_a_loss_where_that_knows_other_classes() -> None:
     others = Y + 100
     model = embedding_model()
@@ -238,7 +240,7 @@ def test_wrong_ways_to_compile_say_so() -> None:
         maps.compile("sgd", MarginLoss())
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", rest_is_slow(MODELS))
 @pytest.mark.parametrize("loss", ["margin(miner=all)", "proxy_anchor"])
 def test_two_devices_train_as_one(two_devices, kind: str, loss: str) -> None:
     results = []

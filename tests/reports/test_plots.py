@@ -95,6 +95,7 @@ def test_recall_plot_without_scores_is_not_drawn(tmp_path: Path) -> None:
     assert not (tmp_path / "a.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clusters", [1, 4, 32])
 def test_cluster_plot_survives_empty_clusters_and_lone_images(
     tmp_path: Path, clusters: int

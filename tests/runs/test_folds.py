@@ -36,6 +36,7 @@ def test_a_single_run_of_no_fold_is_refused(short: Config) -> None:
         train(short)
 
 
+@pytest.mark.slow
 def test_mean_and_deviation_are_over_the_folds(
     short: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from dce_tf.runs.model_file import ModelFile
 from dce_tf.runs.sources import config_for, find_source, plain_config
 from dce_tf.training.pipelines import EvaluationPipelines, FileReader
 from tests import fakes
+from tests.slow import rest_is_slow
 
 SIZE = 32
 layers = keras.layers
@@ -66,15 +67,17 @@ def by_hand(model: keras.Model, paths: tuple[str, ...], dtype: str) -> np.ndarra
     return np.asarray(tf.cast(model(tf.cast(images, dtype)), tf.float32))
 
 
-@pytest.mark.parametrize("size", [None, SIZE])
+@pytest.mark.parametrize("size", rest_is_slow([None, SIZE]))
 @pytest.mark.parametrize(
     ("after", "axes"),
-    [
-        ((), (1, 2)),
-        ((layers.Reshape((-1, 8)),), (1,)),
-        ((layers.GlobalAveragePooling2D(),), ()),
-        ((layers.GlobalMaxPooling2D(), layers.Dense(5)), ()),
-    ],
+    rest_is_slow(
+        [
+            ((), (1, 2)),
+            ((layers.Reshape((-1, 8)),), (1,)),
+            ((layers.GlobalAveragePooling2D(),), ()),
+            ((layers.GlobalMaxPooling2D(), layers.Dense(5)), ()),
+        ]
+    ),
 )
 def test_maps_tokens_and_vectors_become_vectors(
     tmp_path: Path, after: tuple, axes: tuple, size: int | None
@@ -87,13 +90,15 @@ def test_maps_tokens_and_vectors_become_vectors(
 
 @pytest.mark.parametrize(
     ("dtype", "policy"),
-    [
-        ("uint8", "float32"),
-        ("int32", "float32"),
-        ("float16", "float16"),
-        ("float32", "mixed_bfloat16"),
-        ("float64", "float64"),
-    ],
+    rest_is_slow(
+        [
+            ("uint8", "float32"),
+            ("int32", "float32"),
+            ("float16", "float16"),
+            ("float32", "mixed_bfloat16"),
+            ("float64", "float64"),
+        ]
+    ),
 )
 def test_models_of_any_dtype_embed(tmp_path: Path, dtype: str, policy: str) -> None:
     after = [layers.GlobalAveragePooling2D()]
@@ -108,6 +113,7 @@ def test_models_of_any_dtype_embed(tmp_path: Path, dtype: str, policy: str) -> N
     np.testing.assert_allclose(got, expected, rtol=2e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_sequential_models_embed(tmp_path: Path) -> None:
     model = keras.Sequential(
         [keras.Input((None, None, 3)), layers.Conv2D(8, 3), layers.MaxPooling2D()]

@@ -172,6 +172,7 @@ def test_predictions_of_any_json(
     still_works(fuzzed.client)
 
 
+@pytest.mark.slow
 @FUZZED
 @given(
     document=queries,
@@ -217,6 +218,7 @@ def test_any_address_and_header(
     still_works(fuzzed.client)
 
 
+@pytest.mark.slow
 @FUZZED
 @given(
     image=st.sampled_from(IMAGES),

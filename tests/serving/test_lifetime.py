@@ -264,6 +264,7 @@ def slow_reader() -> Iterator[Callable[[Live], socket.socket]]:
         each.close()
 
 
+@pytest.mark.slow
 def test_who_does_not_take_an_answer_is_cut_off(
     serve: Callable[..., Served],
     live: Callable[..., Live],
@@ -290,6 +291,7 @@ def test_who_does_not_take_an_answer_is_cut_off(
     assert answered(running.say(REQUEST, BODY))[0] == 200
 
 
+@pytest.mark.slow
 def test_who_takes_an_answer_slowly_gets_all_of_it(
     serve: Callable[..., Served],
     live: Callable[..., Live],
@@ -308,6 +310,7 @@ def test_who_takes_an_answer_slowly_gets_all_of_it(
     assert predictions == [{"version": 1.0, "y": 1.5}] * (COUNT + 1)
 
 
+@pytest.mark.slow
 def test_answers_that_nobody_takes_count_until_there_is_no_room(
     serve: Callable[..., Served],
     live: Callable[..., Live],

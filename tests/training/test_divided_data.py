@@ -98,10 +98,8 @@ def by_trainer(train: Images, parts: str, mask_penalty: float) -> tuple:
     return losses, [v.numpy() for v in (*model.variables, *loss.variables)]
 
 
-@pytest.mark.parametrize(
-    ("parts", "penalty"),
-    [pytest.param("slices", 0.0, marks=pytest.mark.slow), ("masks", 0.1)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("parts", "penalty"), [("slices", 0.0), ("masks", 0.1)])
 def test_ends_where_the_trainer_ends(train: Images, parts: str, penalty: float) -> None:
     losses, expected = by_trainer(train, parts, penalty)
     model = make_model(parts)
@@ -187,6 +185,7 @@ def test_mixed_precision_trains(train: Images) -> None:
     assert losses[2] < losses[0]
 
 
+@pytest.mark.slow
 def test_a_stream_has_the_batches_of_build_in_any_epoch(train: Images) -> None:
     planner = EpochPlanner(train, BATCH, 4, num_steps=7)
     pipelines = ClusterPipelines(planner, SIZE, augmentation=strong())

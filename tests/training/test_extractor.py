@@ -148,6 +148,7 @@ def test_running_features_begin_with_a_pass_and_follow_the_steps() -> None:
     assert len(passes) == 1
 
 
+@pytest.mark.slow
 def test_features_on_disk_are_those_of_the_same_network_and_images(
     paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

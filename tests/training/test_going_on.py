@@ -41,6 +41,7 @@ class StopError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_epoch_is_gone_on_with_in_the_middle() -> None:
     whole, begun, ended = (make_trainer() for _ in range(3))
     expected = fit(whole, epochs=3, steps=9)

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 
 from dce_tf.training.trainer import Trainer
+from tests.slow import rest_is_slow
 from tests.training.small import LEARNERS, batches, fit, make_trainer, train_epoch
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", rest_is_slow(["adam", "adamw", "sgd"]))
 @pytest.mark.parametrize("parts", ["slices", "masks"])
 @pytest.mark.parametrize("loss", ["margin(miner=all)", "proxy_anchor"])
 def test_isolated_learners_that_do_not_train_are_still_to_the_bit(
@@ -62,6 +63,7 @@ def test_masks_leave_when_the_whole_embedding_trains() -> None:
     np.testing.assert_array_equal(masks[4], masks[2])
 
 
+@pytest.mark.slow
 def test_mask_penalty_drives_masks_apart() -> None:
     apart = []
     for weight in (0.0, 5.0):

@@ -96,6 +96,7 @@ def test_training_batches_are_those_of_the_plan(train: Images) -> None:
         np.testing.assert_array_equal(pictures[5], read(train.paths[rows[5]]))
 
 
+@pytest.mark.slow
 def test_same_epoch_gives_the_same_crops_and_another_others(train: Images) -> None:
     # One image under every row: only the crops can differ.
     same = Images(train.paths[:1] * len(train), train.labels, train.class_names)
@@ -134,6 +135,7 @@ def resident_megabytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux' /proc")
 def test_rebuilding_leaves_nothing_behind(train: Images) -> None:
     # 100 rebuilds of 59,551 images: benchmarks/division.py.

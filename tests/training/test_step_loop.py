@@ -7,13 +7,14 @@ import tensorflow as tf
 
 from dce_tf.images.augmentation import strong
 from dce_tf.losses import LOSSES
+from tests.slow import rest_is_slow
 from tests.training.small import batches, fit, make_trainer, train_epoch, weights
 
 # How far weights may lie apart that were computed in another order. Adam takes steps of
 # one length where a gradient is little but rounding, too: on some processors 3e-4, of
 # 0.2 that the weights have moved.
 another_order = pytest.mark.parametrize(
-    ("optimizer", "atol"), [("sgd", 5e-5), ("adam", 3e-3)]
+    ("optimizer", "atol"), rest_is_slow([("sgd", 5e-5), ("adam", 3e-3)])
 )
 
 
@@ -29,6 +30,7 @@ def test_two_devices_give_the_weights_of_one(
     assert logs[0][-1]["loss"] == pytest.approx(logs[1][-1]["loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_replica_mining_sees_only_its_own_part(two_devices) -> None:
     whole = fit(make_trainer(two_devices), epochs=2, steps=1)
     parts = fit(make_trainer(two_devices, global_mining=False), epochs=2, steps=1)
@@ -55,6 +57,7 @@ def test_steps_are_traced_twice_in_a_whole_schedule() -> None:
         assert call.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 @another_order
 def test_jit_gives_the_same_result(optimizer: str, atol: float) -> None:
     plain, compiled = (
@@ -84,6 +87,7 @@ def test_any_loss_on_two_devices_gives_the_weights_of_one(
         np.testing.assert_allclose(a, b, rtol=1e-2, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_average_follows_on_two_devices_as_on_one(two_devices) -> None:
     one, two = (make_trainer(s, optimizer="sgd", ema=0.9) for s in (None, two_devices))
     for trainer in (one, two):
@@ -95,6 +99,7 @@ def test_average_follows_on_two_devices_as_on_one(two_devices) -> None:
         assert np.any(a.numpy() != weight.numpy())
 
 
+@pytest.mark.slow
 def test_colours_change_on_the_device_by_seed_and_step() -> None:
     def first_loss(seed: int, **options) -> float:
         trainer = make_trainer(seed=seed, **options)

@@ -234,6 +234,7 @@ def test_progress_bar_of_keras_knows_the_steps(
     assert "loss" in out
 
 
+@pytest.mark.slow
 def test_learning_rate_is_set_on_several_devices(
     two_devices: tf.distribute.Strategy,
 ) -> None:

@@ -103,6 +103,7 @@ def test_loss_that_is_not_finite_stops_with_the_step() -> None:
         fit(trainer)
 
 
+@pytest.mark.slow
 def test_rates_follow_their_schedule_however_steps_are_cut_into_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,6 +137,7 @@ def test_first_step_of_a_warm_up_is_its_share() -> None:
     assert float(trainer.optimizer.learning_rate) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_features_of_each_step_are_handed_over_with_their_rows(two_devices) -> None:
     found = []
     for strategy in (None, two_devices):

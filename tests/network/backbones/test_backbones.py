@@ -110,9 +110,8 @@ def test_no_network_that_pads_by_its_size_is_left_open() -> None:
     assert found == set(applications._FOR_ONE_SIZE)
 
 
-@pytest.mark.parametrize(
-    "name", ["nasnetmobile", pytest.param("nasnetlarge", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nasnetmobile", "nasnetlarge"])
 def test_nasnet_asks_for_its_weights(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

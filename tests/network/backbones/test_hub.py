@@ -19,6 +19,7 @@ from dce_tf.network.backbones.blocks import (
 )
 from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import EmbeddingModel
+from tests.slow import rest_is_slow
 
 SIZE = 32
 SCALE, OFFSET = [1 / 64, 1 / 50, 1 / 40], [-2.0, -1.5, -1.0]
@@ -96,7 +97,7 @@ def test_gives_what_the_preset_gives_for_scaled_pixels(presets, name: str) -> No
         np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", rest_is_slow(NAMES))
 def test_any_image_size_and_back_from_a_file(presets, name: str, tmp_path) -> None:
     backbone = build_backbone(spec(presets, name), image_size=48)
     model = EmbeddingModel(backbone, DivideConquerEmbedding(8, 2))
@@ -185,7 +186,7 @@ def test_tokens_are_pooled(presets, pooling: str) -> None:
     np.testing.assert_allclose(model.features(images()), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["vit", "dinov2", "dinov3", "siglip"])
+@pytest.mark.parametrize("name", rest_is_slow(["vit", "dinov2", "dinov3", "siglip"]))
 def test_checkpointing_gives_the_same_gradients_for_more_work(
     presets, name: str
 ) -> None:

@@ -13,6 +13,7 @@ from dce_tf.network.backbones import build_backbone, check_backbone
 from dce_tf.network.backbones.model_file import read_model
 from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import EmbeddingModel
+from tests.slow import rest_is_slow
 
 layers = keras.layers
 
@@ -197,11 +198,13 @@ def test_models_of_features_are_taken(
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ["--backbone={}", "--dataset=glyphs"],
-        ["evaluate", "{}", "--dataset=glyphs", "--image_size=32"],
-        ["export", "{}", "--image_size=32"],
-    ],
+    rest_is_slow(
+        [
+            ["--backbone={}", "--dataset=glyphs"],
+            ["evaluate", "{}", "--dataset=glyphs", "--image_size=32"],
+            ["export", "{}", "--image_size=32"],
+        ]
+    ),
 )
 def test_every_command_that_reads_a_model_says_it(
     tmp_path: Path,

@@ -183,6 +183,7 @@ def wait_until_free(budget: MemoryBudget) -> None:
     until(lambda: not budget._held)
 
 
+@pytest.mark.slow
 def test_no_end_of_a_call_keeps_memory(
     serve: Callable[..., Served],
     connect: Callable[..., Stubs],
@@ -212,6 +213,7 @@ def test_no_end_of_a_call_keeps_memory(
     wait_until_free(budget)
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_takes_counts_until_its_connection_ends(
     serve: Callable[..., Served], connect: Callable[..., Stubs]
 ) -> None:

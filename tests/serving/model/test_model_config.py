@@ -46,6 +46,7 @@ def served_versions(served: Served) -> list[int]:
     return [servable.version for servable in served.versions.available()]
 
 
+@pytest.mark.slow
 def test_a_client_chooses_versions_and_labels(
     both: tuple[Served, Stub, Path],
 ) -> None:

@@ -72,6 +72,7 @@ def test_an_old_version_lives_until_its_last_request_is_done(
     assert states(versions) == {2: "AVAILABLE", 1: "END"}
 
 
+@pytest.mark.slow
 def test_taking_a_version_away_rolls_back(
     watch: Callable[..., Versions], tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_broken_version_is_told_of_and_the_old_one_stays(
     assert states(versions) == {2: "AVAILABLE", 1: "END"}
 
 
+@pytest.mark.slow
 def test_a_version_that_was_still_being_copied_is_tried_again(
     watch: Callable[..., Versions], tiny_versions: Path, tmp_path: Path
 ) -> None:

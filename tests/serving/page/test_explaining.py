@@ -25,6 +25,7 @@ def pixels(page: Page, canvas: str) -> np.ndarray:
     return np.reshape(data, (height, width, 4))[..., :3]
 
 
+@pytest.mark.slow
 def test_heat_is_over_both_pictures_by_keyboard(visit: Callable[..., Visit]) -> None:
     seen = visit(color_scheme="dark")
     page = seen.open(collection="fruit")

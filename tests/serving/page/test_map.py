@@ -120,6 +120,7 @@ def test_the_map_zooms_and_pans(visit: Callable[..., Visit]) -> None:
     assert extent(page) == pytest.approx((left, top, whole), abs=12)
 
 
+@pytest.mark.slow
 def test_the_map_lays_pictures_over_points(visit: Callable[..., Visit]) -> None:
     seen = visit()
     page = seen.open(view="map")

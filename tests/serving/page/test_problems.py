@@ -126,6 +126,7 @@ def test_a_server_without_collections_says_what_to_do(
     expect(page.get_by_role("alert")).to_contain_text("python main.py index")
 
 
+@pytest.mark.slow
 def test_the_token_is_asked_for_and_kept_in_the_tab(
     visit: Callable[..., Visit],
     open_site: Callable[..., Site],

@@ -383,6 +383,7 @@ def test_a_collection_of_a_model_that_is_not_served_is_not_searched_by_image(
     assert search(served.client, vector=vector(1)) == []
 
 
+@pytest.mark.slow
 def test_a_search_that_takes_too_long_is_a_504(
     serve: Callable[..., Served], make: Callable[..., Collection]
 ) -> None:
