@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from dce_tf.base.errors import UsageError
 from dce_tf.callbacks.choose import CALLBACKS
 from dce_tf.callbacks.tracker import Tracker, needed
+
+_MOST_PARAMETERS = 100  # That MLflow takes at once.
+_MOST_METRICS = 1000
 
 
 @CALLBACKS.register("mlflow")
@@ -37,6 +41,7 @@ class MLflow(Tracker):
         super().__init__("mlflow", folder, settings)
         tracking = needed("mlflow.tracking", "mlflow")
         errors = needed("mlflow.exceptions", "mlflow")
+        self._entities = needed("mlflow.entities", "mlflow")
         try:
             self._client = tracking.MlflowClient(tracking_uri)
         except errors.MlflowException as error:
@@ -56,8 +61,13 @@ class MLflow(Tracker):
             )
             run = client.create_run(number, run_name=self.folder.name)
             known = str(run.info.run_id)
-            for key, value in self.settings.items():
-                client.log_param(known, key, value)
+            parameters = [
+                self._entities.Param(key, str(value))
+                for key, value in self.settings.items()
+            ]
+            for start in range(0, len(parameters), _MOST_PARAMETERS):
+                some = parameters[start : start + _MOST_PARAMETERS]
+                client.log_batch(known, params=some)
         else:
             client.update_run(known, status="RUNNING")
         self._run = known
@@ -65,11 +75,20 @@ class MLflow(Tracker):
 
     def send(self, numbers: Mapping[str, float], step: int) -> None:
         """See `Tracker`; MLflow allows no @ in a name."""
-        for tag, value in numbers.items():
-            name = re.sub(r"[^\w/. -]", "_", tag.replace("@", "_at_"))
-            self._client.log_metric(self._run, name, value, step=step)
+        now = int(1000 * time.time())
+        metrics = [
+            self._entities.Metric(_name_of(tag), float(value), now, step)
+            for tag, value in numbers.items()
+        ]
+        for start in range(0, len(metrics), _MOST_METRICS):
+            some = metrics[start : start + _MOST_METRICS]
+            self._client.log_batch(self._run, metrics=some)
 
     def finish(self, scores: Mapping[str, float], step: int) -> None:
         """See `Tracker`."""
         self.send(scores, step)
         self._client.set_terminated(self._run)
+
+
+def _name_of(tag: str) -> str:
+    return re.sub(r"[^\w/. -]", "_", tag.replace("@", "_at_"))

@@ -9,7 +9,7 @@ from typing import Any
 from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM
 from dce_tf.commands.flags.calibrate import OVERRIDES
-from dce_tf.commands.selecting import named_source, own_path
+from dce_tf.commands.selecting import named_source, own_path, values_of
 from dce_tf.index.calibration import Calibration
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
@@ -30,7 +30,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         raise UsageError(f"--far={far:g}: expected a share in (0, 1), such as 1e-3.")
     own = RunDirectory.opened(path)
     display = Display(quiet=settings["json"])
-    given = {name: settings[name] for name in OVERRIDES if settings[name] is not None}
+    given = values_of(settings, OVERRIDES)
     opened = open_source(path, given, {}, display)
     found = calibrate_run(
         own,

@@ -16,7 +16,7 @@ from dce_tf.base.files import write_json
 from dce_tf.base.program import PROGRAM
 from dce_tf.commands.examined import Examined, open_examined
 from dce_tf.commands.flags.doctor import OVERRIDES
-from dce_tf.commands.selecting import named_path
+from dce_tf.commands.selecting import named_path, values_of
 from dce_tf.doctor.duplicates import Nearness
 from dce_tf.doctor.examining import Examination, examine
 from dce_tf.doctor.findings import KINDS
@@ -34,7 +34,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     """Examines."""
     path, nearness = named_path(settings, arguments), _nearness(settings)
     display = Display(quiet=settings["json"])
-    given = {name: settings[name] for name in OVERRIDES if settings[name] is not None}
+    given = values_of(settings, OVERRIDES)
     examined = open_examined(path, given, settings["images"], display)
     pictures = _look(examined, display) if settings["pictures"] else None
     with display.task("comparing", len(examined.population)) as update:

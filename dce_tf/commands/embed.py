@@ -14,7 +14,7 @@ from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM, tell_to_install
 from dce_tf.base.stores import place_of
 from dce_tf.commands.flags.embed import SETTINGS
-from dce_tf.commands.selecting import named_path
+from dce_tf.commands.selecting import named_path, values_of
 from dce_tf.config import Config
 from dce_tf.embedding.image_list import Inputs, of_data_set, of_folder, of_list
 from dce_tf.embedding.job import Engine, Job, Outcome, embed, embed_here, remove_old
@@ -68,7 +68,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
 
 
 def _config(settings: Mapping[str, Any], run: RunDirectory | None) -> Config:
-    given = {name: settings[name] for name in SETTINGS if settings[name] is not None}
+    given = values_of(settings, SETTINGS)
     return settings_of(run, given) if run else plain_config(given)
 
 

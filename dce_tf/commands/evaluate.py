@@ -10,7 +10,7 @@ from typing import Any
 from dce_tf.base.errors import UsageError
 from dce_tf.base.files import write_json
 from dce_tf.commands.flags.evaluate import OVERRIDES
-from dce_tf.commands.selecting import named_path
+from dce_tf.commands.selecting import named_path, values_of
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.evaluation.evaluator import Evaluation, Evaluator
@@ -42,7 +42,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     path = named_path(settings, arguments)
     display = Display(quiet=settings["json"])
     rerankers = {spec: RERANKERS.build(spec) for spec in settings["rerank"]}
-    given = {name: settings[name] for name in OVERRIDES if settings[name] is not None}
+    given = values_of(settings, OVERRIDES)
     arrays = {name: settings[name] for name in ARRAY_FLAGS if settings[name]}
     opened = open_source(path, given, arrays, display)
     folder = Path(settings["output_dir"] or (opened.run.path if opened.run else "."))

@@ -8,7 +8,7 @@ from typing import Any
 
 from dce_tf.base.errors import UsageError
 from dce_tf.commands.flags.export import DATA
-from dce_tf.commands.selecting import named_source
+from dce_tf.commands.selecting import named_source, values_of
 from dce_tf.export import EXPORT_FORMATS
 from dce_tf.hub.address import is_on_hub
 from dce_tf.network.backbones.model_file import read_model
@@ -41,7 +41,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         folder=Path(given) if given else None,
     )
     EXPORT_FORMATS.check(wanted.format)
-    data = {name: settings[name] for name in DATA if settings[name] is not None}
+    data = values_of(settings, DATA)
     if is_on_hub(source):
         print(_export_pushed(source, settings["image_size"], wanted, data))
         return 0
@@ -69,7 +69,7 @@ def _export_pushed(
         card=pushed.card,
         calibration=pushed.calibration,
         labels=pushed.labels,
-        **_sources(pushed.image_size, data, folder),
+        **_sources(pushed.image_size, data),
     )
 
 
@@ -89,19 +89,18 @@ def _export_file(
         folder,
         wanted,
         card={"name": path.stem},
-        **_sources(image_size, data, folder),
+        **_sources(image_size, data),
     )
 
 
-def _sources(image_size: int, data: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _sources(image_size: int, data: dict[str, Any]) -> dict[str, Any]:
     """Returns what an export learns from the data set that was named, if one was."""
     if not data:
         return {}
     config = plain_config({**data, "image_size": image_size})
-    broken = folder / "bad_images.json"
     return {
-        "real_images": image_source(config, broken),
-        "features": feature_source(config, broken),
+        "real_images": image_source(config),
+        "features": feature_source(config),
     }
 
 

@@ -13,6 +13,7 @@ from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM
 from dce_tf.commands.flags.quickstart import SETTINGS
 from dce_tf.commands.running import read_words, run_command
+from dce_tf.commands.selecting import values_of
 from dce_tf.commands.serve import check_installed
 from dce_tf.config import Config
 from dce_tf.quickstart.costs import describe_estimate, estimate_seconds
@@ -44,7 +45,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     display = Display()
     found = look(arguments[0])
     display.note(describe(found))
-    given = {name: settings[name] for name in SETTINGS if settings[name] is not None}
+    given = values_of(settings, SETTINGS)
     chosen, config = _choose(found, given, display)
     _explain(found, config, display)
     opens = settings["open"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from dce_tf.base.errors import UsageError
 from dce_tf.commands.flags.calibrate import OVERRIDES
-from dce_tf.commands.selecting import own_path
+from dce_tf.commands.selecting import own_path, values_of
 from dce_tf.reports.display import Display
 from dce_tf.runs.opening import open_source
 from dce_tf.runs.reporting import write_report
@@ -26,9 +26,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     runs = read_histories(paths)
     opened = None
     if settings["images"]:
-        given = {
-            name: settings[name] for name in OVERRIDES if settings[name] is not None
-        }
+        given = values_of(settings, OVERRIDES)
         opened = open_source(paths[0], given, {}, display)
     output = Path(settings["output"] or paths[0] / "report.html")
     write_report(runs, opened, output, display)

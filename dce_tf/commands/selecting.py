@@ -18,6 +18,11 @@ def define_run_flag(values: flags.FlagValues) -> None:
     define_verbose_flag(values)
 
 
+def values_of(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Returns those of some settings that have a value."""
+    return {name: settings[name] for name in names if settings[name] is not None}
+
+
 def define_verbose_flag(values: flags.FlagValues) -> None:
     """Defines `--verbose`, which every command has."""
     flags.DEFINE_bool(

@@ -125,7 +125,7 @@ def whole_labels(labels: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     if len(bad):
         raise ValueError(
             f"The labels of {name} must be integers; received {array[bad[0]]} as "
-            f"{array.dtype}, which cannot tell integers from {limit:.0f} on apart. "
+            f"{array.dtype}, which cannot tell integers of {limit:.0f} or more apart. "
             "Pass them as int64."
         )
     return array.astype(np.int64)

@@ -120,12 +120,19 @@ def _read_card(version: Path) -> dict[str, Any]:
 
 def _check_keras(path: Path, card: dict[str, Any], version: Path) -> None:
     """Checks that the two are one model."""
+    reading = card.get("preprocessing")
+    size = reading.get("image_size") if isinstance(reading, dict) else None
+    if size is None or not {"precision", "fingerprint"} <= card.keys():
+        raise ValueError(
+            f"{version / CARD_PATH} does not say which model it describes. Export the "
+            "model again."
+        )
     model = read_model(path, str(path))
     found = None
     if isinstance(model, EmbeddingModel):
         found = fingerprint_model(
             drop_heads(model),
-            image_size=card["preprocessing"]["image_size"],
+            image_size=size,
             precision=card["precision"],
         )
     if found != card["fingerprint"]:

@@ -179,12 +179,15 @@ def _check_precision(precision: str | None, export_format: ExportFormat) -> str:
     return precision or known[0]
 
 
-def image_source(config: Config, bad_images_file: Path) -> Callable[[int], Any]:
+def image_source(
+    config: Config, bad_images_file: Path | None = None
+) -> Callable[[int], Any]:
     """Returns what draws images of the training split, the same each time.
 
     Args:
         config: Names the data set.
-        bad_images_file: The list of broken images, which are left out.
+        bad_images_file: The list of broken images, which are left out; None if there
+            is none.
 
     Returns:
         From a number to at most that many images, float32 `(images, image_size,
@@ -200,13 +203,14 @@ def image_source(config: Config, bad_images_file: Path) -> Callable[[int], Any]:
 
 
 def feature_source(
-    config: Config, bad_images_file: Path
+    config: Config, bad_images_file: Path | None = None
 ) -> Callable[[EmbeddingModel], Any]:
     """Returns what runs a model over the training split.
 
     Args:
         config: Names the data set.
-        bad_images_file: The list of broken images, which are left out.
+        bad_images_file: The list of broken images, which are left out; None if there
+            is none.
 
     Returns:
         From a model to the features of the images, float32 `(num_images,
@@ -232,9 +236,9 @@ def feature_source(
     return run
 
 
-def _train_paths(config: Config, bad_images_file: Path) -> list[str]:
+def _train_paths(config: Config, bad_images_file: Path | None) -> list[str]:
     train = read_splits(config.data).train
-    broken = known_broken(bad_images_file) or {}
+    broken = (bad_images_file and known_broken(bad_images_file)) or {}
     return [path for path in train.paths if path not in broken]
 
 

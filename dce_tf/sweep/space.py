@@ -12,6 +12,7 @@ from absl import flags
 
 from dce_tf import config as config_module
 from dce_tf.base.errors import UsageError
+from dce_tf.base.program import tell_to_install
 from dce_tf.base.registry import split_outside, suggest
 
 
@@ -120,7 +121,9 @@ def draw(
     try:
         import optuna
     except ImportError as error:
-        raise UsageError("--trials needs Optuna: pip install optuna.") from error
+        raise UsageError(
+            f"--trials needs Optuna ({error}): {tell_to_install('sweep')}."
+        ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     samplers = {
         "random": optuna.samplers.RandomSampler,

@@ -53,6 +53,18 @@ def test_run_is_found_in_mlflow(store: str, tmp_path: Path) -> None:
     assert run.data.metrics["test/map_at_r"] == 0.5
 
 
+def test_more_settings_than_mlflow_takes_at_once_are_all_there(
+    store: str, tmp_path: Path
+) -> None:
+    settings = {f"setting_{number}": number for number in range(250)}
+    callback = MLflow(tmp_path / "run", settings, "birds", store)
+    callback.on_train_begin()
+    client = mlflow.MlflowClient(store)
+    experiment = client.get_experiment_by_name("birds")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.params == {name: str(value) for name, value in settings.items()}
+
+
 def test_second_run_joins_the_experiment(store: str, tmp_path: Path) -> None:
     for name in ("run", "other"):
         (tmp_path / name).mkdir(exist_ok=True)

@@ -73,7 +73,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_all_points_are_used() -> None:
-    # FAISS alone would draw 256 points a cluster.
+    # FAISS alone would draw 256 points per cluster.
     points = np.random.default_rng(0).normal(size=(3000, 4)).astype(np.float32)
     result = fit_kmeans(points, 2, tolerance=0)
     means = [points[result.assignment == cluster].mean(axis=0) for cluster in (0, 1)]

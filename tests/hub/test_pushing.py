@@ -213,6 +213,10 @@ def test_what_is_no_export_is_refused_before_the_hub_is_asked(
     card.write_text("{")
     with pytest.raises(ValueError, match="cannot be read as JSON"):
         push_birds(version)
+    for edited in ({}, {"preprocessing": 3}, {"preprocessing": {"image_size": 32}}):
+        card.write_text(json.dumps(edited))
+        with pytest.raises(ValueError, match="does not say which model"):
+            push(version, tmp_path / "model.keras", BIRDS, PushSettings())
     card.unlink()
     with pytest.raises(ValueError, match=r"has no assets\.extra/model_card\.json"):
         push_birds(version)

@@ -311,7 +311,7 @@ def test_labels_of_two_dtypes_meet() -> None:
         (np.array([1] * 10, object), "must be integers; received object"),
         ([0.5] * 10, "must be integers; received 0.5 in row 0"),
         ([0.0] * 9 + [np.nan], "must be integers; received nan in row 9"),
-        (np.full(10, 2**24, np.float32), "cannot tell integers from 16777216 on"),
+        (np.full(10, 2**24, np.float32), "cannot tell integers of 16777216 or more"),
         (np.zeros((10, 2), int), "must be one per image"),
         (np.zeros((2, 5), int), "must be one per image"),
         (3, "must be one per image"),
