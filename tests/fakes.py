@@ -121,7 +121,7 @@ def write_cub(
 def write_cars(
     root: Path, num_classes: int = 4, images_per_class: int = 4, size: int = 32
 ) -> Path:
-    """Writes CARS196 as one annotation file, half of the classes with numbers above 98."""
+    """Writes CARS196 as one annotation file, half of the classes above number 98."""
     rows = _numbered(root, "car_ims", num_classes, images_per_class, size, 98)
     named = [(f"car_ims/{path}", label) for path, label in rows]
     _save_annotations(root / "cars_annos.mat", "relative_im_path", named)
