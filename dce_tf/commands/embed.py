@@ -12,13 +12,12 @@ import tensorflow as tf
 
 from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM, tell_to_install
-from dce_tf.base.stores import place_of
 from dce_tf.commands.flags.embed import SETTINGS
 from dce_tf.commands.selecting import named_path, values_of
 from dce_tf.config import Config
-from dce_tf.embedding.image_list import Inputs, of_data_set, of_folder, of_list
+from dce_tf.embedding.image_list import Inputs, of_data_set
 from dce_tf.embedding.job import Engine, Job, Outcome, embed, embed_here, remove_old
-from dce_tf.embedding.parquet_list import of_parquet
+from dce_tf.embedding.parquet_list import list_images
 from dce_tf.export import resolve_version
 from dce_tf.export.served import ServedModel
 from dce_tf.record import format_seconds
@@ -127,14 +126,10 @@ def _inputs(
     for name in ("dataset", "data_dir", "split"):
         if settings[name] is not None:
             raise UsageError(f"--images and --{name} do not go together. Pass one.")
-    images, root = place_of(settings["images"]), settings["image_root"]
-    if not images.exists():
-        raise UsageError(f"--images={images}: there is no such file or folder.")
-    of_file = of_parquet if images.suffix == ".parquet" else of_list
-    if images.is_dir() and of_file is of_list:
-        return of_folder(images)
-    return of_file(
-        images, root=place_of(root) if root else None, number_ids=settings["number_ids"]
+    return list_images(
+        settings["images"],
+        root=settings["image_root"],
+        number_ids=settings["number_ids"],
     )
 
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM
-from dce_tf.base.stores import place_of
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.datasets.labels import load_npy
 from dce_tf.datasets.verdicts import data_folder, whole_path
 from dce_tf.doctor.population import Population
-from dce_tf.embedding.image_list import Inputs, of_folder, of_list
-from dce_tf.embedding.parquet_list import of_parquet
+from dce_tf.embedding.image_list import Inputs
+from dce_tf.embedding.parquet_list import list_images
 from dce_tf.images.scan import find_broken
 from dce_tf.index.embeddings import (
     check_folder,
@@ -79,7 +78,7 @@ def open_examined(
     for name in ("dataset", "data_dir"):
         if images is not None and name in given:
             raise UsageError(f"--images and --{name} do not go together. Pass one.")
-    inputs = None if images is None else _inputs(images)
+    inputs = None if images is None else list_images(images)
     if path.is_dir() and find_parts(path):
         return _of_parquet(path, given, inputs)
     if path.suffix == ".npy":
@@ -87,15 +86,6 @@ def open_examined(
     if inputs is None:
         return _of_data_set(path, given, display)
     return _of_inputs(path, given, inputs, display)
-
-
-def _inputs(images: str) -> Inputs:
-    place = place_of(images)
-    if not place.exists():
-        raise UsageError(f"--images={images}: there is no such file or folder.")
-    if place.is_dir():
-        return of_folder(place)
-    return of_parquet(place) if place.suffix == ".parquet" else of_list(place)
 
 
 def _of_data_set(path: Path, given: Mapping[str, Any], display: Display) -> Examined:

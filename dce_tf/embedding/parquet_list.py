@@ -11,14 +11,45 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow import fs
 
-from dce_tf.base.errors import first_line
-from dce_tf.base.stores import Place, RemotePath
+from dce_tf.base.errors import UsageError, first_line
+from dce_tf.base.stores import Place, RemotePath, place_of
 from dce_tf.datasets.labels import label_name
 from dce_tf.datasets.listing import clean_path
-from dce_tf.embedding.image_list import Input, Inputs, check_header, read_id
+from dce_tf.embedding.image_list import (
+    Input,
+    Inputs,
+    check_header,
+    of_folder,
+    of_list,
+    read_id,
+)
 from dce_tf.embedding.image_table import BLOCK, ImageTable
 
 _CONTENT = "Parquet with a column 'path', and perhaps 'id', 'label' and others"
+
+
+def list_images(
+    images: str, *, root: str | None = None, number_ids: bool = False
+) -> Inputs:
+    """Lists the images that `--images` names.
+
+    Args:
+        images: A folder of images, a CSV list, or Parquet: a file, or a folder whose
+            name ends so. It may lie in a store, such as `gs://bucket/list.csv`.
+        root: Folder that paths in a list are relative to; default: the list's own.
+        number_ids: Whether ids that are text are integers.
+
+    Raises:
+        UsageError: If there is no such file or folder.
+        ValueError: If it is not of its format.
+    """
+    place = place_of(images)
+    if not place.exists():
+        raise UsageError(f"--images={images}: there is no such file or folder.")
+    of_file = of_parquet if place.suffix == ".parquet" else of_list
+    if place.is_dir() and of_file is of_list:
+        return of_folder(place)
+    return of_file(place, root=place_of(root) if root else None, number_ids=number_ids)
 
 
 def of_parquet(

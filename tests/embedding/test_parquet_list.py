@@ -5,10 +5,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dce_tf.base.errors import UsageError
 from dce_tf.base.stores import place_of
 from dce_tf.embedding.image_list import Input, digest, of_list
 from dce_tf.embedding.image_table import BLOCK, ImageTable
-from dce_tf.embedding.parquet_list import of_parquet
+from dce_tf.embedding.parquet_list import list_images, of_parquet
 
 
 def write(folder: Path, **columns: object) -> Path:
@@ -125,6 +126,22 @@ def test_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     path.write_text("path\na.jpg\n")
     with pytest.raises(ValueError, match=r"cannot be read as Parquet.*column 'path'"):
         of_parquet(path)
+
+
+def test_each_form_of_a_list_is_told_by_its_name(tmp_path: Path) -> None:
+    write(tmp_path, path=["a.jpg", "b.jpg"])
+    parts, csv = tmp_path / "parts.parquet", tmp_path / "list.csv"
+    parts.mkdir()
+    pq.write_table(pa.table({"path": ["c.jpg"]}), parts / "0.parquet")
+    csv.write_text("path\nd.jpg\n")
+    (tmp_path / "e.jpg").write_bytes(b"")
+    found = [
+        [each.path for each in list_images(str(where), root=str(tmp_path)).images]
+        for where in (tmp_path / "list.parquet", parts, csv, tmp_path)
+    ]
+    assert found == [["a.jpg", "b.jpg"], ["c.jpg"], ["d.jpg"], ["e.jpg"]]
+    with pytest.raises(UsageError, match="there is no such file or folder"):
+        list_images(str(tmp_path / "away.csv"))
 
 
 def test_rows_are_a_sequence_of_images() -> None:
