@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.ablation.data_flags import add_data_flags, settings_of_data
 from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES
+from benchmarks.ablation.picture import draw
 from benchmarks.ablation.results import (
     KEY,
     RESULTS,
@@ -76,6 +77,7 @@ def main() -> None:
     rows = read_rows(arguments.results)
     if arguments.results == RESULTS:
         write_page(rows)
+        draw(rows, "multi_similarity")
     print(tables(rows))
 
 

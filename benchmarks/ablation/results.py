@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES, SETS
+from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES, REGULARISED, SETS
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = DOCS / "ablation.csv"
@@ -95,6 +95,8 @@ def tables(rows: Sequence[Row]) -> str:
         ]
         if own:
             lines += [f"### {data}, `{loss}`, {epochs} epochs", "", *_table(own), ""]
+            if beside := list(_beside_dropout(own)):
+                lines += [*beside, ""]
     return "\n".join(lines)
 
 
@@ -113,6 +115,34 @@ def _table(rows: Sequence[Row]) -> Iterable[str]:
             cells += [_mean(own, "last_map@r"), _gain(own, baseline, "last_map@r")[0]]
             seconds = statistics.median(float(row["seconds"]) for row in own)
             yield f"| {' | '.join(cells)} | {len(own)} | {seconds:.0f} |"
+
+
+def _beside_dropout(rows: Sequence[Row]) -> Iterable[str]:
+    """Yields a table of ideas with dropout against dropout alone, if there are any."""
+    alone = [row for row in rows if row["idea"] == REGULARISED]
+    ideas = [
+        idea
+        for idea, settings in IDEAS.items()
+        if settings.get("dropout") == IDEAS[REGULARISED]["dropout"]
+        and idea != REGULARISED
+    ]
+    lines = []
+    for idea in ideas:
+        own = [row for row in rows if row["idea"] == idea]
+        if differences := paired(own, alone, "val_best"):
+            cells = [idea, *_gain(own, alone, "val_best")]
+            cells += [
+                *_gain(own, alone, "best_map@r"),
+                *_gain(own, alone, "last_map@r"),
+            ]
+            lines.append(f"| {' | '.join(cells)} | {len(differences)} |")
+    if lines:
+        yield (
+            f"| over {REGULARISED} | held-out MAP@R | 95 % | MAP@R | 95 % | last "
+            "epoch's MAP@R | 95 % | seeds |"
+        )
+        yield "| --- " * 8 + "|"
+        yield from lines
 
 
 def _gain(rows: Sequence[Row], others: Sequence[Row], column: str) -> list[str]:

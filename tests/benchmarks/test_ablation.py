@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.ablation import results, routing
-from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES
+from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES, REGULARISED
 from benchmarks.ablation.laboratory import Material, Part, config_of, train
+from benchmarks.ablation.picture import draw
 from benchmarks.ablation.routing import routed
 from dce_tf.datasets import Images
 from dce_tf.runs.session import check
@@ -69,6 +71,26 @@ def test_differences_are_paired_by_seed() -> None:
     assert line.startswith(
         f"| {idea} | 0.7167 | 0.7167 | 0.7167 | +0.0250 | -0.0385 to"
     )
+
+
+def test_ideas_with_dropout_are_held_against_dropout_alone() -> None:
+    idea = "slices, K = 8, dropout 0.2"
+    alone = [row(REGULARISED, seed, score) for seed, score in ((0, 0.5), (1, 0.7))]
+    own = [row(idea, seed, score) for seed, score in ((1, 0.72), (0, 0.53), (2, 0.9))]
+    line = results.tables([*alone, *own]).splitlines()[-1]
+    gain = "+0.0250 | -0.0385 to +0.0885"
+    assert line == f"| {idea} | {gain} | {gain} | {gain} | 2 |"
+
+
+def test_picture_has_only_ideas_of_three_seeds(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    rows = [row(BASELINE, seed, 0.5) for seed in range(3)]
+    rows += [row("slices, K = 8", seed, 0.5 + seed / 100) for seed in range(2)]
+    draw(rows, "multi_similarity", path)
+    assert not path.exists()
+    draw([*rows, row("slices, K = 8", 2, 0.49)], "multi_similarity", path)
+    with Image.open(path) as picture:
+        assert picture.width > 3 * picture.height
 
 
 def test_rows_are_added_and_read(tmp_path: Path) -> None:
