@@ -37,6 +37,13 @@ class NetworkSettings(Part):
         "Compute transformer blocks again for the gradient; saves memory.",
         group="speed",
     )
+    micro_batch_size: int = setting(
+        0,
+        "Compute the features of only this many images of a batch at a time on each "
+        "device; saves memory, and the result is the same; 0: of all.",
+        lowest=0,
+        group="speed",
+    )
     freeze_batch_norm: bool = setting(
         True, "Keep the backbone's batch-norm statistics as they are; scales train."
     )

@@ -79,7 +79,14 @@ class Config:
             )
 
     def _check_training(self) -> None:
-        division, loss = self.division, self.loss
+        division, loss, network = self.division, self.loss, self.network
+        if network.micro_batch_size and not network.freeze_batch_norm:
+            raise UsageError(
+                f"--micro_batch_size={network.micro_batch_size} computes the features "
+                "of each image twice, which must come out the same; with "
+                "--nofreeze_batch_norm they depend on the images beside it. Leave one "
+                "of the two out."
+            )
         if division.isolated_learners and loss.train != "learner":
             raise UsageError(
                 f"--train={loss.train} moves the parts of all learners, and "

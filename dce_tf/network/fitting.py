@@ -61,6 +61,7 @@ class FittedModel(keras.Model):
         global_mining: bool = True,
         seed: int = 0,
         objective: Objective | Mapping[str, Any] | None = None,
+        micro_batch_size: int = 0,
         jit_compile: bool = False,
         **options: Any,
     ) -> None:
@@ -79,18 +80,29 @@ class FittedModel(keras.Model):
             seed: With the step, decides what miners draw.
             objective: What the loss is computed on while learners train; its fields as
                 a dictionary will do. By default the learner.
+            micro_batch_size: Images whose features a device computes at a time, so that
+                a large batch takes the memory of a small one and the time of about one
+                and a half; 0 for all of a batch.
             jit_compile: Compile the step with XLA, where wrong labels make the loss
                 NaN instead of an error.
             **options: Of `keras.Model.compile`.
 
         Raises:
-            UsageError: If the loss is none of ours, or a mask penalty has no masks.
+            UsageError: If the loss is none of ours, a mask penalty has no masks, or a
+                micro-batch is wanted of a model whose features of an image are not the
+                same each time.
         """
         if loss is not None and not isinstance(loss, MetricLoss):
             raise UsageError(
                 f"{type(self).__name__} is trained with a loss of dce_tf, such as "
                 f"dce_tf.MarginLoss(); received {loss!r}. For another one subclass "
                 "dce_tf.MetricLoss."
+            )
+        if micro_batch_size and not self.repeats_features:
+            raise UsageError(
+                f"micro_batch_size={micro_batch_size} computes the features of each "
+                "image twice, which must come out the same. Use dce_tf.EmbeddingModel "
+                "with freeze_batch_norm=True."
             )
         options.pop("loss_weights", None)
         super().compile(optimizer, metrics=metrics, jit_compile=jit_compile, **options)
@@ -107,6 +119,7 @@ class FittedModel(keras.Model):
             "global_mining": global_mining,
             "seed": seed,
             "objective": dataclasses.asdict(objective),
+            "micro_batch_size": micro_batch_size,
         }
         if loss is not None:
             if self.built:
@@ -121,6 +134,7 @@ class FittedModel(keras.Model):
                 mask_penalty=mask_penalty,
                 isolated=isolated,
                 objective=objective,
+                micro_batch_size=micro_batch_size,
             )
 
     def train_as(self, way: Way) -> None:
@@ -209,6 +223,11 @@ class FittedModel(keras.Model):
     def backbone_variables(self) -> list[Any]:
         """What rests while the backbone is frozen."""
         return []
+
+    @property
+    def repeats_features(self) -> bool:
+        """Whether `features` returns the same in training for the same images."""
+        return False
 
     def _build_optimizer(self) -> None:
         """Builds it for all variables, before a way that trains some of them."""

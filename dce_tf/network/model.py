@@ -84,6 +84,10 @@ class EmbeddingModel(FittedModel):
     def backbone_variables(self) -> list[Any]:
         return list(self.backbone.variables)
 
+    @property
+    def repeats_features(self) -> bool:
+        return self.freeze_batch_norm
+
     def compile(
         self,
         optimizer: Any = "rmsprop",

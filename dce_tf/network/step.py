@@ -10,6 +10,11 @@ import keras
 import tensorflow as tf
 
 from dce_tf.losses import MetricLoss
+from dce_tf.network.caching import (
+    add_feature_gradients,
+    features_in_parts,
+    num_parts,
+)
 from dce_tf.network.objective import Objective
 
 
@@ -55,6 +60,8 @@ class Step:
         isolated: Let that penalty reach only the mask of the learner that trains.
         on_features: The inputs are features instead of images.
         objective: What the loss is computed on; by default the learner.
+        micro_batch_size: Images whose features a device computes at a time; 0 for all
+            of a batch. The model must compute the same features twice.
     """
 
     loss: MetricLoss
@@ -65,6 +72,7 @@ class Step:
     isolated: bool = False
     on_features: bool = False
     objective: Objective = dataclasses.field(default_factory=Objective)
+    micro_batch_size: int = 0
 
     def __call__(
         self,
@@ -87,11 +95,16 @@ class Step:
             The loss before the step, float32 scalar, and the features of the images,
             float32 `(batch, feature_dim)`.
         """
+        count = 1 if self.on_features else num_parts(inputs, self.micro_batch_size)
+        features = inputs
+        if count > 1:
+            features = features_in_parts(model, inputs, count)
         # What is not watched is not part of the backward pass, nor what lies before it.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            features = inputs
-            if not self.on_features:
+            if count > 1:
+                tape.watch(features)
+            elif not self.on_features:
                 features = model.features(inputs, training=True)
             raw = model.project(features, training=True)
             loss = self._loss(model, features, raw, labels, place)
@@ -101,7 +114,13 @@ class Step:
             # Gradients are summed over the replicas.
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             share = self.optimizer.scale_loss(loss / replicas)
-        gradients = tape.gradient(share, variables)
+        if count > 1:
+            *gradients, wanted = tape.gradient(share, [*variables, features])
+            gradients = add_feature_gradients(
+                gradients, variables, model, inputs, wanted, count
+            )
+        else:
+            gradients = tape.gradient(share, variables)
         # Masks have none while the whole embedding trains.
         there = [
             (tf.convert_to_tensor(gradient), variable)

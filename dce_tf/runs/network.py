@@ -115,6 +115,7 @@ def build_trainer(
         isolated=config.division.isolated_learners,
         on_features=has_fixed_features(model, config),
         objective=objective_of(config.loss),
+        micro_batch_size=config.network.micro_batch_size,
     )
     on_device = config.data.augment_on == "device"
     augmentation = AUGMENTATIONS.build(config.data.augmentation) if on_device else None

@@ -30,6 +30,7 @@ from dce_tf.evaluation.evaluator import Embedder, Evaluator
 from dce_tf.images.augmentation import AUGMENTATIONS
 from dce_tf.losses import check_loss
 from dce_tf.network.backbones import check_backbone
+from dce_tf.network.caching import nearest_divisor
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
@@ -113,6 +114,7 @@ def check_replicas(config: Config, num_replicas: int) -> None:
         UsageError: If it cannot, or a device would get part of a class group.
     """
     _check_batches(config.loss, num_replicas)
+    _check_micro_batches(config, num_replicas)
     if config.division.cluster_features == "running" and num_replicas > 1:
         raise UsageError(
             "--cluster_features=running gathers the features of one device; "
@@ -133,6 +135,18 @@ def _check_batches(loss: LossSettings, num_replicas: int) -> None:
             f"--batch_size={loss.batch_size} cannot be cut for {num_replicas} "
             f"devices{groups and ' into' + groups}. The nearest that works is "
             f"--batch_size={near}."
+        )
+
+
+def _check_micro_batches(config: Config, num_replicas: int) -> None:
+    own = config.loss.batch_size // num_replicas
+    size = config.network.micro_batch_size
+    if size and own > size and own % size:
+        near = nearest_divisor(own, size)
+        where = f" on each of {num_replicas} devices" if num_replicas > 1 else ""
+        raise UsageError(
+            f"--micro_batch_size={size} must divide the {own} images of a batch"
+            f"{where}. The nearest that works is --micro_batch_size={near}."
         )
 
 

@@ -18,7 +18,15 @@ from dce_tf.training.trainer import Trainer
 
 BATCH, SIZE, LEARNERS = 16, 8, 2
 # Options of `make_trainer` by whose they are; the others are those of `StepLoop`.
-STEP = ("seed", "global_mining", "mask_penalty", "isolated", "on_features")
+STEP = (
+    "seed",
+    "global_mining",
+    "mask_penalty",
+    "isolated",
+    "on_features",
+    "objective",
+    "micro_batch_size",
+)
 TRAINER = ("keep_features", "pause_every", "pause_at")
 
 
