@@ -32,7 +32,7 @@ def draw(rows: Sequence[Row], loss: str, path: Path = PICTURE) -> None:
     if not ideas:
         return
     figure = new_figure(11, 1.2 + 0.34 * len(ideas))
-    panels = figure.subplots(1, len(SETS), sharey=True)
+    panels = figure.subplots(1, len(SETS), sharex=True, sharey=True)
     for axes, data in zip(panels, SETS, strict=True):
         tidy(axes)
         axes.axvline(0, color="black", linewidth=1)

@@ -81,8 +81,8 @@ class FittedModel(keras.Model):
             objective: What the loss is computed on while learners train; its fields as
                 a dictionary will do. By default the learner.
             micro_batch_size: Images whose features a device computes at a time, so that
-                a large batch takes the memory of a small one and the time of about one
-                and a half; 0 for all of a batch.
+                a large batch takes the memory of a small one; the backbone runs forward
+                twice. 0 for all of a batch.
             jit_compile: Compile the step with XLA, where wrong labels make the loss
                 NaN instead of an error.
             **options: Of `keras.Model.compile`.
