@@ -263,18 +263,42 @@ def recall_at_k_of_the_program(x, labels) -> float:
     return mean(terms)
 
 
-def cross_entropy(logits: np.ndarray, label: int) -> float:
+def cross_entropy(logits: np.ndarray, label: int, smoothing: float = 0) -> float:
     top = float(logits.max())
-    return top + math.log(sum(math.exp(z - top) for z in logits)) - float(logits[label])
+    total = top + math.log(sum(math.exp(z - top) for z in logits))
+    wanted = [
+        smoothing / len(logits) + (1 - smoothing) * (c == label)
+        for c in range(len(logits))
+    ]
+    return sum(w * (total - float(z)) for w, z in zip(wanted, logits, strict=True))
 
 
-def normalized_softmax(x, labels, proxies) -> float:
+def nearest_of(centers: int, loss: Callable[..., float]) -> Oracle:
+    """Returns a loss of several centres per class, of which the nearest counts."""
+
+    def of_centers(x, labels, proxies) -> float:
+        terms = []
+        for v, y in zip(x, labels, strict=True):
+            own = proxies.reshape(-1, centers, x.shape[1])
+            nearest = np.array(
+                [max(group, key=lambda p: float(p @ v)) for group in own]
+            )
+            terms.append(loss(v[None], [y], nearest, smoothing=0.1))
+        return mean(terms)
+
+    return of_centers
+
+
+def normalized_softmax(x, labels, proxies, smoothing=0) -> float:
     return mean(
-        [cross_entropy(proxies @ v / 0.05, y) for v, y in zip(x, labels, strict=True)]
+        [
+            cross_entropy(proxies @ v / 0.05, y, smoothing)
+            for v, y in zip(x, labels, strict=True)
+        ]
     )
 
 
-def arcface(x, labels, proxies) -> float:
+def arcface(x, labels, proxies, smoothing=0) -> float:
     terms = []
     for v, y in zip(x, labels, strict=True):
         cosines = proxies @ v
@@ -283,16 +307,16 @@ def arcface(x, labels, proxies) -> float:
         if angle > math.pi - 0.5:
             moved = math.cos(angle) - 0.5 * math.sin(0.5)
         cosines[y] = moved
-        terms.append(cross_entropy(64 * cosines, y))
+        terms.append(cross_entropy(64 * cosines, y, smoothing))
     return mean(terms)
 
 
-def cosface(x, labels, proxies) -> float:
+def cosface(x, labels, proxies, smoothing=0) -> float:
     terms = []
     for v, y in zip(x, labels, strict=True):
         cosines = proxies @ v
         cosines[y] -= 0.35
-        terms.append(cross_entropy(64 * cosines, y))
+        terms.append(cross_entropy(64 * cosines, y, smoothing))
     return mean(terms)
 
 
@@ -359,6 +383,11 @@ ORACLES: dict[str, Oracle] = {
     "normalized_softmax": normalized_softmax,
     "arcface": arcface,
     "cosface": cosface,
+    "normalized_softmax(num_centers=2, smoothing=0.1)": nearest_of(
+        2, normalized_softmax
+    ),
+    "arcface(num_centers=3, smoothing=0.1)": nearest_of(3, arcface),
+    "cosface(num_centers=3, smoothing=0.1)": nearest_of(3, cosface),
     "proxy_nca": proxy_nca,
     "proxy_anchor": proxy_anchor,
     "soft_triple": soft_triple,
