@@ -10,7 +10,8 @@ def rest_is_slow(values: Iterable[Any], quick: int = 1) -> list[Any]:
     """Marks all but the first values as slow, where one shows most and all cost much.
 
     Args:
-        values: What `parametrize` takes: values, or a tuple of them for several names.
+        values: What `parametrize` takes: values, or a tuple of them for several names;
+            no `pytest.param`.
         quick: How many are always tried.
     """
     values = [value if isinstance(value, tuple) else (value,) for value in values]

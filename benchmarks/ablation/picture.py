@@ -13,20 +13,22 @@ PICTURE = DOCS / "ablation.png"
 _FEWEST_SEEDS = 3
 
 
-def draw(rows: Sequence[Row], loss: str, path: Path = PICTURE) -> None:
+def draw(rows: Sequence[Row], loss: str, epochs: int, path: Path = PICTURE) -> None:
     """Draws the gains over K = 1 of ideas that three seeds or more were run of.
 
     Args:
         rows: All runs.
         loss: Whose runs are drawn.
+        epochs: How long they were.
         path: The PNG to write.
     """
+    rows = [row for row in rows if (row["loss"], row["epochs"]) == (loss, str(epochs))]
     gains = {
         (data, idea): differences
         for data in SETS
         for idea in IDEAS
         if idea != BASELINE
-        and len(differences := _gains(rows, data, loss, idea)) >= _FEWEST_SEEDS
+        and len(differences := _gains(rows, data, idea)) >= _FEWEST_SEEDS
     }
     ideas = [idea for idea in IDEAS if any(idea == name for _, name in gains)]
     if not ideas:
@@ -51,13 +53,9 @@ def draw(rows: Sequence[Row], loss: str, path: Path = PICTURE) -> None:
     save(figure, path)
 
 
-def _gains(rows: Sequence[Row], data: str, loss: str, idea: str) -> list[float]:
+def _gains(rows: Sequence[Row], data: str, idea: str) -> list[float]:
     own, baseline = (
-        [
-            row
-            for row in rows
-            if (row["set"], row["loss"], row["idea"]) == (data, loss, name)
-        ]
+        [row for row in rows if (row["set"], row["idea"]) == (data, name)]
         for name in (idea, BASELINE)
     )
     return paired(own, baseline, "best_map@r")

@@ -12,7 +12,8 @@ from dce_tf.base.errors import UsageError
 from dce_tf.callbacks.choose import CALLBACKS
 from dce_tf.callbacks.tracker import Tracker, needed
 
-_MOST_PARAMETERS = 100  # That MLflow takes at once.
+# The most that MLflow accepts in one request.
+_MOST_PARAMETERS = 100
 _MOST_METRICS = 1000
 
 

@@ -39,8 +39,8 @@ class NetworkSettings(Part):
     )
     micro_batch_size: int = setting(
         0,
-        "Compute the features of only this many images of a batch at a time on each "
-        "device; saves memory, and the result is the same; 0: of all.",
+        "Compute the features of this many images of a batch at a time on each device: "
+        "less memory for the same result. 0 computes them all at once.",
         lowest=0,
         group="speed",
     )

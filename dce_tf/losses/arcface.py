@@ -26,7 +26,7 @@ class ArcFaceLoss(ClassifyingLoss):
         margin: m in radians, 0 to π/2.
         scale: s.
         num_centers: Proxies of each class, of which the nearest counts.
-        smoothing: Share of the target dealt out to all classes; see `ClassifyingLoss`.
+        smoothing: Share of the target that all classes have, 0 to below 1.
 
     Call arguments and result: see `MetricLoss`.
 

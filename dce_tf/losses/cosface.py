@@ -23,7 +23,7 @@ class CosFaceLoss(ClassifyingLoss):
         margin: m, as a cosine.
         scale: s.
         num_centers: Proxies of each class, of which the nearest counts.
-        smoothing: Share of the target dealt out to all classes; see `ClassifyingLoss`.
+        smoothing: Share of the target that all classes have, 0 to below 1.
 
     Call arguments and result: see `MetricLoss`.
     """

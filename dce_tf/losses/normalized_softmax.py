@@ -19,7 +19,7 @@ class NormalizedSoftmaxLoss(ClassifyingLoss):
         num_classes: How many classes there are; labels must be below.
         temperature: τ.
         num_centers: Proxies of each class, of which the nearest counts.
-        smoothing: Share of the target dealt out to all classes; see `ClassifyingLoss`.
+        smoothing: Share of the target that all classes have, 0 to below 1.
 
     Call arguments and result: see `MetricLoss`.
     """

@@ -68,14 +68,14 @@ class ClassifyingLoss(ProxyLoss):
     """A loss that classifies a batch by similarity to the proxies of all classes.
 
     A class of several centres is as near as the nearest of them, so that noisy or odd
-    images gather at another one than the rest (Deng et al., "Sub-center ArcFace", ECCV
-    2020, equation 3). With smoothing, that share of each target is dealt out evenly to
+    images have a centre for themselves (Deng et al., "Sub-center ArcFace", ECCV
+    2020, equation 3). With smoothing, that share of each target is divided evenly among
     all classes (Szegedy et al., CVPR 2016, section 7).
 
     Args:
         num_classes: How many classes there are; labels must be below.
         num_centers: Proxies of each class.
-        smoothing: Share of the target dealt out, 0 to 1.
+        smoothing: Share of the target that all classes have, 0 to below 1.
         name: As in the registry, for messages.
 
     Call arguments and result: see `MetricLoss`.

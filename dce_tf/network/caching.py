@@ -1,8 +1,8 @@
 """Large batches in little memory: the features of a batch, some images at a time.
 
-The loss sees the whole batch, as features without what the backbone computed on the
-way. Its gradient with respect to them then goes through the backbone part by part, each
-computed once more. The result is that of the whole batch at once, for every loss and
+First the features of all images are computed, and nothing else is kept. The gradient of
+the loss with respect to them then goes through the backbone part by part, and each part
+is computed once more. The result is that of the whole batch at once, for every loss and
 miner (Gao et al., "Scaling deep contrastive learning batch size under memory limited
 setup", 2021).
 """
@@ -89,12 +89,17 @@ def add_feature_gradients(
         The gradients of the loss; None where there are none.
     """
 
-    def of_part(part: Any, wanted: Any) -> list[Any]:
+    def of_part(part: Any, feature_gradient: Any) -> list[Any]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             features = _features(model, part)
-        return list(tape.gradient(features, variables, output_gradients=wanted))
+        return list(
+            tape.gradient(features, variables, output_gradients=feature_gradient)
+        )
 
+    # Else TensorFlow may compute the first part early, and keep it until it is needed.
+    with tf.control_dependencies([wanted]):
+        images = tf.identity(images)
     parts, wanted = _cut(images, count), _cut(wanted, count)
     first = of_part(parts[0], wanted[0])
     reached = [place for place, each in enumerate(first) if each is not None]

@@ -98,6 +98,11 @@ class FittedModel(keras.Model):
                 f"dce_tf.MarginLoss(); received {loss!r}. For another one subclass "
                 "dce_tf.MetricLoss."
             )
+        if micro_batch_size < 0:
+            raise UsageError(
+                f"micro_batch_size={micro_batch_size}: expected a number of images, or "
+                "0 for all of a batch."
+            )
         if micro_batch_size and not self.repeats_features:
             raise UsageError(
                 f"micro_batch_size={micro_batch_size} computes the features of each "

@@ -12,7 +12,6 @@ from dce_tf.base.errors import first_line
 from dce_tf.config import DataSettings, LossSettings
 from dce_tf.datasets import Images, Splits
 from dce_tf.images.scan import find_broken
-from dce_tf.network.caching import nearest_divisor
 from dce_tf.runs.loading import read_splits
 
 _READING = (
@@ -44,14 +43,12 @@ def explained_faults(
     except tf.errors.ResourceExhaustedError as error:
         unit = loss.samples_per_class * num_replicas
         half = max(2 * unit, loss.batch_size // 2 // unit * unit)
-        own = loss.batch_size // num_replicas
-        micro = nearest_divisor(own, own // 2)
         raise ValueError(
             f"Out of memory ({first_line(error)[:200]}). With --batch_size="
             f"{loss.batch_size} try --batch_size={half}; while embedding, "
             f"--evaluation_batch_size={max(1, data.evaluation_batch_size // 2)}; "
-            "--mixed_precision=bfloat16, --gradient_checkpointing or "
-            f"--micro_batch_size={micro} need less, too."
+            "--mixed_precision=bfloat16, --gradient_checkpointing or a "
+            "small --micro_batch_size need less, too."
         ) from error
     except _READING as error:
         changed = _changed_images(data, splits)

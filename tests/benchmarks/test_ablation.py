@@ -86,9 +86,12 @@ def test_picture_has_only_ideas_of_three_seeds(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     rows = [row(BASELINE, seed, 0.5) for seed in range(3)]
     rows += [row("slices, K = 8", seed, 0.5 + seed / 100) for seed in range(2)]
-    draw(rows, "multi_similarity", path)
+    draw(rows, "multi_similarity", 40, path)
     assert not path.exists()
-    draw([*rows, row("slices, K = 8", 2, 0.49)], "multi_similarity", path)
+    rows.append(row("slices, K = 8", 2, 0.49))
+    draw(rows, "multi_similarity", 80, path)
+    assert not path.exists()
+    draw(rows, "multi_similarity", 40, path)
     with Image.open(path) as picture:
         assert picture.width > 3 * picture.height
 

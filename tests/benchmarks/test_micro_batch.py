@@ -11,9 +11,8 @@ from benchmarks import micro_batch
 def test_table_has_a_row_for_each_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--image_size=32", "--batches=16", "--sizes=0", "4", "--steps=2"]
-    words = [each for word in words for each in word.split("=")]
-    monkeypatch.setattr(sys, "argv", ["micro_batch", *words])
+    words = "micro_batch --image_size 32 --batches 16 --sizes 0 4 --steps 2"
+    monkeypatch.setattr(sys, "argv", words.split())
     micro_batch.main()
     out = capsys.readouterr().out
     assert "small at 32 pixels" in out
