@@ -41,7 +41,7 @@ REGISTERED = {
     "dce_tf.losses.n_pairs": ("NPairsLoss",),
     "dce_tf.losses.normalized_softmax": ("NormalizedSoftmaxLoss",),
     "dce_tf.losses.pairs": ("PairLoss",),
-    "dce_tf.losses.proxies": ("ProxyLoss",),
+    "dce_tf.losses.proxies": ("ClassifyingLoss", "ProxyLoss"),
     "dce_tf.losses.proxy_anchor": ("ProxyAnchorLoss",),
     "dce_tf.losses.proxy_nca": ("ProxyNCALoss",),
     "dce_tf.losses.recall_at_k": ("RecallAtKLoss",),
