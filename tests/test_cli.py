@@ -57,10 +57,9 @@ def test_help_of_train_names_defaults_and_reference_aliases(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (
-            ["--nb-cluster=4"],
-            "Unknown command line flag 'nb_cluster'. Did you mean: nb_clusters",
-        ),
+        (["--nb-cluster=4"], "train has no flag --nb_cluster. Did you mean '--nb_clu"),
+        (["export", "--presicion=float16"], "Did you mean '--precision'?"),
+        (["serve", "--qwertz"], "Error: serve has no flag --qwertz."),
         (["--num_clusters=four"], "num_clusters=four"),
         (["trian"], "Unknown command 'trian'. Did you mean 'train'"),
         (["--data_dir=photos"], "which --dataset lies there? Pass --dataset=folder"),

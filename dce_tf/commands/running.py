@@ -16,6 +16,7 @@ from dce_tf import commands
 from dce_tf.base.errors import UsageError
 from dce_tf.base.plugins import load_plugins
 from dce_tf.base.program import PROGRAM
+from dce_tf.base.registry import suggest
 from dce_tf.commands.environment import take_from_environment
 from dce_tf.commands.finding import flags_of, module_name
 from dce_tf.config.flags import replaced_by
@@ -55,15 +56,20 @@ def read_words(name: str, words: Sequence[str]) -> tuple[dict[str, Any], list[st
         The value of each flag of the command, and the words that are no flags.
 
     Raises:
-        flags.Error: If a word is no flag of the command, or its value is refused.
-        UsageError: If there is no such recipe, or a variable of the environment is
-            wrong.
+        flags.Error: If the value of a flag is refused.
+        UsageError: If a word is no flag of the command, there is no such recipe, or a
+            variable of the environment is wrong.
     """
     values = flags.FlagValues()
     taken = flags_of(name)
     taken.define_flags(values)
     spelled = _spelled_alike(words, values)
-    arguments = values([PROGRAM, *spelled])[1:]
+    try:
+        arguments = values([PROGRAM, *spelled])[1:]
+    except flags.UnrecognizedFlagError as error:
+        wrong = f"--{error.flagname}"
+        hint = suggest(wrong, [f"--{flag}" for flag in values])
+        raise UsageError(f"{name} has no flag {wrong}.{hint}") from error
     if hasattr(taken, "ENVIRONMENT"):
         take_from_environment(
             values,
