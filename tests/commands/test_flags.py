@@ -27,7 +27,7 @@ for name in cli.command_names():
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             found = cli.main([name, word])
         loaded = [module for module in heavy if module in sys.modules]
-        said = "Flags:" in out.getvalue() or "Did you mean '--verbose'" in err.getvalue()
+        said = "Flags:" in out.getvalue() or "mean '--verbose'?" in err.getvalue()
         print(name, word, found == code, said, loaded)
 """
 
