@@ -121,6 +121,23 @@ class ClassPool:
         within = _draw_images(self.counts[classes], wanted, rng)
         return self.sorted_rows[self.first[classes][:, None] + within]
 
+    def completed(self, chosen: Rows, places: int, rng: np.random.Generator) -> Rows:
+        """Fills a batch with other classes at random; they repeat if there are too few.
+
+        Args:
+            chosen: Entries of the pool that are in the batch, at most `places`.
+            places: Classes of the batch.
+            rng: Source of randomness.
+
+        Returns:
+            Entries of the pool, int64 `(places,)`, in random order, as each replica
+            gets a part of the batch.
+        """
+        others = rng.permutation(np.setdiff1d(np.arange(len(self)), chosen))
+        once = np.concatenate([chosen, others])[:places]
+        repeats = np.resize(rng.permutation(once), places - len(once))
+        return rng.permutation(np.concatenate([once, repeats]))
+
 
 def _filled(drawn: Rows, counts: Rows, rows: Rows, rng: np.random.Generator) -> Rows:
     """Puts images of any class where a class repeats its own."""

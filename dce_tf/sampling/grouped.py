@@ -56,22 +56,19 @@ class Grouped:
         if given is not None:
             kinds = _groups_of_classes(pool, given)
         classes = [
-            self._draw_classes(kinds, request.places, rng) for _ in range(request.steps)
+            self._draw_classes(pool, kinds, request.places, rng)
+            for _ in range(request.steps)
         ]
         drawn = pool.draw(np.concatenate(classes), request.samples_per_class, rng)
         return drawn.reshape(request.steps, -1)
 
     def _draw_classes(
-        self, kinds: npt.NDArray[np.int64], places: int, rng: np.random.Generator
+        self, pool: ClassPool, kinds: Rows, places: int, rng: np.random.Generator
     ) -> Rows:
         # A group is drawn as often as it has classes.
         alike = np.flatnonzero(kinds == rng.choice(kinds))
         alike = rng.permutation(alike)[: round(self.share * places)]
-        others = np.setdiff1d(np.arange(len(kinds)), alike)
-        rest = rng.permutation(others)[: places - len(alike)]
-        chosen = np.concatenate([alike, rest])
-        repeats = np.resize(rng.permutation(chosen), places - len(chosen))
-        return rng.permutation(np.concatenate([chosen, repeats]))
+        return pool.completed(alike, places, rng)
 
 
 def _groups_of_classes(

@@ -58,12 +58,10 @@ class Neighbours:
         within = min(max(near, round(self.wider * near)), len(pool) - 1)
         firsts = _in_turn(len(pool), request.steps, rng)
         alike = _nearest(means, firsts, within)
-        classes = [
-            _batch(
-                first, rng.permutation(others)[:near], len(pool), request.places, rng
-            )
-            for first, others in zip(firsts, alike, strict=True)
-        ]
+        classes = []
+        for first, others in zip(firsts, alike, strict=True):
+            begun = np.concatenate([[first], rng.permutation(others)[:near]])
+            classes.append(pool.completed(begun, request.places, rng))
         drawn = pool.draw(np.concatenate(classes), request.samples_per_class, rng)
         return drawn.reshape(request.steps, -1)
 
@@ -81,15 +79,3 @@ def _nearest(means: npt.NDArray[np.float32], firsts: Rows, count: int) -> Rows:
     similarity = means[firsts] @ means.T
     similarity[np.arange(len(firsts)), firsts] = -np.inf
     return np.argpartition(-similarity, count - 1, axis=1)[:, :count]
-
-
-def _batch(
-    first: np.int64, near: Rows, count: int, places: int, rng: np.random.Generator
-) -> Rows:
-    """Returns the classes of a batch; they repeat where there are too few."""
-    begun = np.concatenate([[first], near])
-    others = np.setdiff1d(np.arange(count), begun)
-    chosen = np.concatenate([begun, rng.permutation(others)])[:places]
-    repeats = np.resize(rng.permutation(chosen), places - len(chosen))
-    # Mixed, as each replica gets a part of the batch.
-    return rng.permutation(np.concatenate([chosen, repeats]))
