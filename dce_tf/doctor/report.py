@@ -15,6 +15,7 @@ from dce_tf.doctor.examining import Examination
 from dce_tf.doctor.findings import KINDS, Finding
 from dce_tf.doctor.table import shown_path
 from dce_tf.index.pictures import make_thumbnail
+from dce_tf.reports.html_page import colours
 
 _MOST_FINDINGS = 40  # Of a kind; the table has all.
 _MOST_PICTURES = 6  # Of the images in question of a finding.
@@ -49,7 +50,7 @@ def write_report(
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     page = _asset("report.html")
     for mark, content in (
-        ("/*STYLE*/", _asset("report.css")),
+        ("/*STYLE*/", colours() + _asset("report.css")),
         ("/*SCRIPT*/", _asset("report.js")),
         ("/*DATA*/", text),
     ):

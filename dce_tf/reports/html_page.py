@@ -24,7 +24,7 @@ from dce_tf.reports.thumbnails import Picture, read_thumbnail
 
 Heat = npt.NDArray[np.float32]
 
-_STYLE = Path(__file__).with_suffix(".css")
+_ASSETS = Path(__file__).parent / "assets"
 _QUALITY = 80
 _SIDE = 112  # Pixels of a small picture.
 _WITHOUT_END = ("img", "meta")
@@ -161,6 +161,11 @@ class Section:
         return re.sub(r"\W+", "-", self.title.lower()).strip("-")
 
 
+def colours() -> str:
+    """Returns the style sheet of the colours that all our pages share."""
+    return (_ASSETS / "colours.css").read_text(encoding="utf-8")
+
+
 def write_page(
     path: Path, title: str, lead: object, sections: Sequence[Section]
 ) -> None:
@@ -179,7 +184,7 @@ def write_page(
         tag("section", tag("h2", each.title), each.content, id=each.anchor)
         for each in sections
     )
-    style = _STYLE.read_text(encoding="utf-8")
+    style = colours() + (_ASSETS / "html_page.css").read_text(encoding="utf-8")
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

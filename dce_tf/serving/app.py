@@ -31,6 +31,7 @@ from dce_tf.serving.observing.tracing import Tracing
 from dce_tf.serving.search.collections import CollectionRoutes
 
 PAGE = Path(__file__).parent / "page"
+_COLOURS = ("dce_tf.reports", "assets")  # The folder that reports take them from.
 _GZIP_FROM = 8192  # Bytes; packing less costs more than sending it.
 
 
@@ -140,7 +141,7 @@ def build_app(
         Route("/readyz", say_ready),
         Route("/monitoring/prometheus/metrics", show_metrics),
         Route("/metrics", show_metrics),
-        Mount("/page", _PageFiles(directory=PAGE)),
+        Mount("/page", _PageFiles(directory=PAGE, packages=[_COLOURS])),
         Route("/v1/collections", collections),
         Route("/v1/collections/{rest:path}", collections),
         Route("/v1/{rest:path}", models),

@@ -1,14 +1,18 @@
 """The page's files, without a browser."""
 
 import re
+from pathlib import Path
 
+from dce_tf.reports import html_page
 from dce_tf.serving.app import PAGE
 from tests.serving.conftest import Client
 
 
 def test_its_files_name_no_other_place_and_hold_no_inline_code() -> None:
-    names = sorted(path.name for path in PAGE.iterdir())
-    for path in PAGE.iterdir():
+    shared = Path(html_page.__file__).parent / "assets"
+    files = [*PAGE.iterdir(), *shared.iterdir()]
+    names = [path.name for path in files]
+    for path in files:
         text = path.read_text(encoding="utf-8")
         text = text.replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.search(r"https?://|//[a-z]|@import|data:", text), path
@@ -23,7 +27,9 @@ def test_its_files_name_no_other_place_and_hold_no_inline_code() -> None:
 def test_its_headers_forbid_what_its_policy_does_and_frames(client: Client) -> None:
     page = client.get("/")
     policy = re.search(r'content="(default-src[^"]*)"', page.text).group(1)
-    for answer in (page, client.get("/page/app.js"), client.get("/page/icon.svg")):
+    named = re.findall(r'(?:href|src)="(page/[^"]+)"', page.text)
+    assert "page/colours.css" in named
+    for answer in (page, *(client.get(f"/{name}") for name in named)):
         headers = answer.headers
         assert answer.status_code == 200
         expected = f"{policy}; frame-ancestors 'none'"
