@@ -137,9 +137,9 @@ def _trainer(config: Config, own: Part) -> Trainer:
     given = keras.layers.Input((own.features.shape[1],))
     # Its images are the features themselves.
     backbone = keras.Model(given, keras.layers.Identity()(given))
-    classes = len(own.images.class_names)
+    counts = own.images.class_counts
     return build_trainer(
-        config, classes, tf.distribute.get_strategy(), backbone=backbone
+        config, counts, tf.distribute.get_strategy(), backbone=backbone
     )
 
 

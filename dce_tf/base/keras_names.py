@@ -55,6 +55,7 @@ REGISTERED = {
         "AddonsTripletHard",
         "AddonsTripletSemiHard",
     ),
+    "dce_tf.losses.threshold_consistency": ("ThresholdConsistentLoss",),
     "dce_tf.losses.triplet": ("TripletLoss",),
 }
 """The serialisable classes by module; `tests/test_face.py` keeps it complete."""

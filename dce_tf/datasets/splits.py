@@ -32,6 +32,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """How many images each class has, int64 `(num_classes,)`."""
+        return np.bincount(self.labels, minlength=len(self.class_names))
+
     @classmethod
     def from_names(cls, paths: Sequence[str], names: Sequence[str]) -> Images:
         """Numbers the classes 0, 1, … in the sorted order of their names.

@@ -82,7 +82,7 @@ def _shuffled_classes(
     train: Images, seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Returns the classes there are, those with two images first, and all sizes."""
-    sizes = np.bincount(train.labels, minlength=len(train.class_names))
+    sizes = train.class_counts
     classes = np.random.default_rng(seed).permutation(np.flatnonzero(sizes))
     in_order = [classes[sizes[classes] > 1], classes[sizes[classes] == 1]]
     return np.concatenate(in_order), sizes

@@ -136,10 +136,7 @@ def _without(search: Search, population: Population, gone: Mask) -> Search:
 
     if search.leave_one_out:
         images = left(search.query)
-        sizes, before = (
-            np.bincount(each.labels, minlength=len(each.class_names))
-            for each in (images, search.query)
-        )
+        sizes, before = images.class_counts, search.query.class_counts
         # One that was alone from the beginning counts as a miss, as before.
         found = (sizes > 1) | (before < 2)
         images = images.keep(np.flatnonzero(found[images.labels]))

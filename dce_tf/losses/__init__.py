@@ -3,7 +3,7 @@
 from dce_tf.base.registry import Registry, import_siblings
 from dce_tf.losses.base import MetricLoss, Space
 
-LOSSES: Registry[MetricLoss] = Registry("loss", context=("num_classes",))
+LOSSES: Registry[MetricLoss] = Registry("loss", context=("num_classes", "class_counts"))
 
 import_siblings(__name__, __path__)
 

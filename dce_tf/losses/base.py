@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from dce_tf.base.errors import UsageError
@@ -227,15 +228,18 @@ class MetricLoss(keras.losses.Loss):
         args, kwargs = self._given
         bound = inspect.signature(type(self)).bind(*args, **kwargs)
         bound.apply_defaults()
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in bound.arguments.items()
-        }
+        return {name: _as_json(value) for name, value in bound.arguments.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MetricLoss:
         """Builds the loss that `get_config` described."""
         return cls(**config)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shape(space: Space) -> tuple[int, int, int]:

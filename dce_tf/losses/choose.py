@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy.typing as npt
 
 from dce_tf.base.errors import UsageError
 from dce_tf.base.registry import parse_sum
@@ -21,11 +22,15 @@ def check_loss(spec: str, miner: str | None = None) -> None:
         UsageError: If a name or option is unknown or out of range, or `miner` is given
             and nothing takes it.
     """
-    build_loss(spec, Space(units=8), num_classes=2, miner=miner)
+    build_loss(spec, Space(units=8), 2, miner, class_counts=(2, 2))
 
 
 def build_loss(
-    spec: str, space: Space, num_classes: int, miner: str | None = None
+    spec: str,
+    space: Space,
+    num_classes: int,
+    miner: str | None = None,
+    class_counts: npt.ArrayLike | None = None,
 ) -> MetricLoss:
     """Builds the loss that `spec` names, with the variables that it keeps.
 
@@ -35,6 +40,8 @@ def build_loss(
         num_classes: Classes of the training images; their labels are below it.
         miner: For every term that takes one, in place of its own; None leaves each
             with what it names, or its default.
+        class_counts: Training images of each class, `(num_classes,)`; for losses that
+            treat rare classes differently.
 
     Raises:
         UsageError: As `check_loss`.
@@ -50,7 +57,10 @@ def build_loss(
             )
         for options in taking:
             options["miner"] = chosen
-    losses = [LOSSES.create(*each, num_classes=num_classes) for each in checked]
+    losses = [
+        LOSSES.create(*each, num_classes=num_classes, class_counts=class_counts)
+        for each in checked
+    ]
     loss = losses[0]
     if len(terms) > 1 or terms[0][0] != 1:
         loss = WeightedSum(losses, [weight for weight, _ in terms])

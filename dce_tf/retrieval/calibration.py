@@ -182,7 +182,7 @@ def _count_folds(
     images: Images, embeddings: Numbers, exclude: str, seed: int
 ) -> Sequence[tuple[PairHistogram, PairHistogram]]:
     """Counts, for each fold of classes, the pairs of all others and its own."""
-    sizes = np.bincount(images.labels, minlength=len(images.class_names))
+    sizes = images.class_counts
     order = np.random.default_rng(seed).permutation(len(sizes))
     # Classes with pairs of their own first, so that each fold has some.
     order = order[np.argsort(sizes[order] < 2, kind="stable")]

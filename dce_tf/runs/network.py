@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from dce_tf.config import Config, DivisionSettings, LossSettings, OptimizerSettings
@@ -72,7 +74,7 @@ def has_fixed_features(model: EmbeddingModel, config: Config) -> bool:
 
 def build_trainer(
     config: Config,
-    num_classes: int,
+    class_counts: npt.NDArray[np.int64],
     strategy: tf.distribute.Strategy,
     keep_features: Callable[[Any, Any], None] | None = None,
     backbone: keras.Model | None = None,
@@ -81,14 +83,20 @@ def build_trainer(
 
     Args:
         config: The settings.
-        num_classes: Classes of the training split.
+        class_counts: Images of each class of the training split.
         strategy: Where to run.
         keep_features: See `Trainer`.
         backbone: In place of the one that the settings name.
     """
     with strategy.scope():
         model = build_model(config, backbone)
-        loss = build_loss(config.loss.loss, model.space, num_classes, config.loss.miner)
+        loss = build_loss(
+            config.loss.loss,
+            model.space,
+            len(class_counts),
+            config.loss.miner,
+            class_counts,
+        )
         groups = parameter_groups(model, loss, config.optimizer, config.division)
         variables = [variable for group in groups for variable in group.variables]
         optimizer = OPTIMIZERS.build(

@@ -185,7 +185,7 @@ def build_session(
     )
     trainer = build_trainer(
         config,
-        len(splits.train.class_names),
+        splits.train.class_counts,
         strategy,
         keep_features=running.keep if running else None,
     )

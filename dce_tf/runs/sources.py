@@ -104,7 +104,9 @@ def _load_average(path: Path, model: EmbeddingModel, config: Config) -> None:
     the loss learns.
     """
     # How many classes there were changes the size, not the number, of what it learns.
-    loss = build_loss(config.loss.loss, model.space, 2, config.loss.miner)
+    loss = build_loss(
+        config.loss.loss, model.space, 2, config.loss.miner, class_counts=(2, 2)
+    )
     groups = parameter_groups(model, loss, config.optimizer, config.division)
     trained = [variable for group in groups for variable in group.variables]
     of_model = trained[: len(trained) - len(loss.trainable_variables)]

@@ -11,6 +11,8 @@ import numpy as np
 
 Oracle = Callable[..., float]
 
+CLASS_COUNTS = (1, 2, 3, 9)
+
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
     return math.sqrt(max(float(np.sum((a - b) ** 2)), 1e-8))
@@ -298,17 +300,30 @@ def normalized_softmax(x, labels, proxies, smoothing=0) -> float:
     )
 
 
-def arcface(x, labels, proxies, smoothing=0) -> float:
+def arcface(x, labels, proxies, smoothing=0, margins=(0.5,) * 4) -> float:
     terms = []
     for v, y in zip(x, labels, strict=True):
         cosines = proxies @ v
-        angle = math.acos(min(1.0, max(-1.0, float(cosines[y]))))
-        moved = math.cos(angle + 0.5)
-        if angle > math.pi - 0.5:
-            moved = math.cos(angle) - 0.5 * math.sin(0.5)
+        angle, margin = math.acos(min(1.0, max(-1.0, float(cosines[y])))), margins[y]
+        moved = math.cos(angle + margin)
+        if angle > math.pi - margin:
+            moved = math.cos(angle) - margin * math.sin(margin)
         cosines[y] = moved
         terms.append(cross_entropy(64 * cosines, y, smoothing))
     return mean(terms)
+
+
+def arcface_of_rare_classes(x, labels, proxies) -> float:
+    margins = [0.1 + 0.4 / count**0.5 for count in CLASS_COUNTS]
+    return arcface(x, labels, proxies, margins=margins)
+
+
+def tcm(x, labels) -> float:
+    pull, push = [], []
+    for a in range(len(x)):
+        pull += [0.9 - float(x[a] @ x[p]) for p in positives(labels, a)]
+        push += [float(x[a] @ x[n]) - 0.5 for n in negatives(labels, a)]
+    return mean([c for c in pull if c > 0]) + mean([c for c in push if c > 0])
 
 
 def cosface(x, labels, proxies, smoothing=0) -> float:
@@ -377,11 +392,13 @@ ORACLES: dict[str, Oracle] = {
     "supcon": supcon,
     "nt_xent": nt_xent,
     "snr": snr,
+    "tcm": tcm,
     "fastap": fastap,
     "recall_at_k": recall_at_k,
     "recall_at_k(form=program)": recall_at_k_of_the_program,
     "normalized_softmax": normalized_softmax,
     "arcface": arcface,
+    "arcface(margin=0.1, rare_margin=0.4, rarity=0.5)": arcface_of_rare_classes,
     "cosface": cosface,
     "normalized_softmax(num_centers=2, smoothing=0.1)": nearest_of(
         2, normalized_softmax

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from dce_tf.base.errors import UsageError
 from dce_tf.losses import LOSSES, MetricLoss, Space, blocks, build_loss, check_loss
+from dce_tf.losses.arcface import ArcFaceLoss
 from dce_tf.losses.margin import MarginLoss
 from dce_tf.losses.proxies import ProxyLoss
 from dce_tf.miners import MINERS
 from dce_tf.network.layers import DivideConquerEmbedding
-from tests.losses.oracles import ORACLES
+from tests.losses.oracles import CLASS_COUNTS, ORACLES
 
 # Of no order, as a shuffled data set gives them.
 LABELS = np.array([2, 0, 3, 1, 0, 2, 1, 3, 3, 0, 1, 2], np.int32)
@@ -47,7 +48,8 @@ CASES = {
 
 
 def build(name: str, seed: int = 0) -> MetricLoss:
-    loss = build_loss(name, Space(units=6), num_classes=4)
+    counts = np.array(CLASS_COUNTS)
+    loss = build_loss(name, Space(units=6), num_classes=4, class_counts=counts)
     for variable in loss.trainable_variables:
         if len(variable.shape) == 2:
             variable.assign(drawn(seed + 100, *variable.shape))
@@ -315,6 +317,9 @@ def test_proxies_of_a_learner_lie_in_its_part(parts: str) -> None:
         ("triplet(kind=soft)", None, "semi_hard"),
         ("angular(angle=90)", None, "0 to 90"),
         ("arcface(margin=2)", None, "1.57"),
+        ("arcface(margin=1, rare_margin=1)", None, "together 0 to 1.57"),
+        ("arcface(rare_margin=0.5, rarity=0)", None, "rarity=0"),
+        ("tcm(positive_margin=0.4)", None, "the positive one above"),
         ("soft_triple(num_centers=1)", None, "normalized_softmax"),
         ("arcface(num_centers=0)", None, r"arcface\(num_centers=0\): expected 1"),
         ("cosface(smoothing=1)", None, "0 to below 1"),
@@ -332,6 +337,19 @@ def test_proxies_of_a_learner_lie_in_its_part(parts: str) -> None:
 def test_names_what_cannot_be(spec: str, miner: str | None, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_loss(spec, miner)
+
+
+@pytest.mark.parametrize("counts", [None, (3, 3)])
+def test_margins_of_rare_classes_need_their_sizes(counts: tuple | None) -> None:
+    with pytest.raises(UsageError, match="images of each of the 4 classes"):
+        ArcFaceLoss(num_classes=4, rare_margin=0.4, class_counts=counts)
+
+
+def test_a_class_that_lost_all_its_images_has_a_margin() -> None:
+    loss = ArcFaceLoss(4, 0.1, rare_margin=0.4, class_counts=np.array([0, 1, 16, 81]))
+    assert loss.margins == pytest.approx([0.5, 0.5, 0.3, 0.1 + 0.4 / 3])
+    again = ArcFaceLoss.from_config(json.loads(json.dumps(loss.get_config())))
+    assert again.margins.tolist() == loss.margins.tolist()
 
 
 def test_recall_at_k_mixes_within_a_class() -> None:

@@ -172,7 +172,7 @@ def test_a_size_that_does_not_divide_a_batch_is_refused_before_the_run() -> None
 
 def test_the_flag_reaches_the_step() -> None:
     config = Config(backbone="small", image_size=32, micro_batch_size=4)
-    trainer = build_trainer(config, 4, tf.distribute.get_strategy())
+    trainer = build_trainer(config, np.full(4, 2), tf.distribute.get_strategy())
     assert trainer.loop.step.micro_batch_size == 4
 
 

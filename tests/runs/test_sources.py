@@ -48,7 +48,7 @@ def test_checkpoint_of_a_run_with_ema_is_its_average(
     config = config.replace(ema=0.9, **settings)
     run = RunDirectory.of(config)
     run.prepare(config)
-    trainer = build_trainer(config, 5, tf.distribute.get_strategy())
+    trainer = build_trainer(config, np.full(5, 2), tf.distribute.get_strategy())
     checkpoints = Checkpoints(run.checkpoints)
     checkpoints.save_best(trainer.model, epoch=0)
     checkpoints.publish_best(0)
