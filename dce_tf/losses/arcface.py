@@ -103,5 +103,5 @@ def _checked_counts(
             "arcface(rare_margin=...) needs class_counts, the images of each of the "
             f"{num_classes} classes; received {found}."
         )
-    # What has no image is never drawn.
+    # A class that lost all its images is never drawn.
     return np.maximum(np.asarray(counts, np.float64), 1)
