@@ -99,7 +99,7 @@ def calibrate(
     histogram = count_pairs(pairs)
     threshold = _choose(Roc.of(histogram), pairs, far)
     folds = _count_folds(search.query, embeddings, exclude, seed)
-    fitted, log_loss, error = fit_score_map(histogram, folds)
+    fitted, log_loss, error = fit_score_map(histogram, folds, threshold.num_classes)
     return Calibration(
         fingerprint=fingerprint,
         far=threshold.far,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import scipy.optimize
 import scipy.special
 
+from dce_tf.index.calibration import EVEN
 from dce_tf.retrieval.pair_histogram import PairHistogram, cosine_at
 from dce_tf.retrieval.pair_tiles import STEPS
 
@@ -42,28 +43,39 @@ class _Cells(NamedTuple):
 
 
 def fit_score_map(
-    everything: PairHistogram, folds: Sequence[tuple[PairHistogram, PairHistogram]]
+    everything: PairHistogram,
+    folds: Sequence[tuple[PairHistogram, PairHistogram]],
+    num_classes: int,
 ) -> tuple[ScoreMap, float, float]:
     """Fits both kinds of map, and keeps the one that holds better on other classes.
 
-    Pairs of one class and pairs of two count alike, however many there are of each.
+    Two questions are asked of a map, and count alike: whether a pair is of one class,
+    at even odds, and whether the nearest image of a search among these classes is of
+    the query's. The second is about the highest cosines, where a straight line may be
+    far off although it fits the first.
 
     Args:
-        everything: All pairs.
+        everything: All pairs; those of one class and those of two count alike, however
+            many there are of each.
         folds: For each fold the pairs of all other classes, and those of its own.
+        num_classes: How many classes they are of.
 
     Returns:
         The map of all pairs; the log loss and the calibration error of its kind on the
-        folds, each fitted without it.
+        folds at even odds, each fitted without it.
     """
-    scored = {
-        method: np.mean(
-            [_errors(fit(_cells(rest)), _cells(own)) for rest, own in folds], 0
+    scored = {}
+    for method, fit in _FITS.items():
+        fitted = [(fit(_cells(rest)), _cells(own)) for rest, own in folds]
+        even, rare = (
+            np.mean([_errors(*each, prior) for each in fitted], axis=0)
+            for prior in (EVEN, EVEN / num_classes)
         )
-        for method, fit in _FITS.items()
-    }
+        # Each log loss as a share of that of somebody who knows the prior alone.
+        share = even[0] / _entropy(EVEN) + rare[0] / _entropy(EVEN / num_classes)
+        scored[method] = share, *even
     best = min(scored, key=lambda method: float(scored[method][0]))
-    log_loss, calibration_error = scored[best]
+    _, log_loss, calibration_error = scored[best]
     return _FITS[best](_cells(everything)), float(log_loss), float(calibration_error)
 
 
@@ -129,27 +141,34 @@ def _fit_isotonic(cells: _Cells) -> ScoreMap:
 _FITS = {"isotonic": _fit_isotonic, "logistic": _fit_logistic}
 
 
-def _errors(fitted: ScoreMap, cells: _Cells) -> tuple[float, float]:
-    """Returns the log loss and the calibration error of cells, at even odds."""
+def _entropy(prior: float) -> float:
+    return float(scipy.special.entr([prior, 1 - prior]).sum())
+
+
+def _errors(fitted: ScoreMap, cells: _Cells, prior: float) -> tuple[float, float]:
+    """Returns the log loss and the calibration error of cells, at a prior."""
     odds = np.interp(cells.cosines, fitted.scores, fitted.log_odds)
-    return mean_errors(scipy.special.expit(odds), cells.positive, cells.negative)
+    odds += scipy.special.logit(prior)
+    return mean_errors(scipy.special.expit(odds), cells.positive, cells.negative, prior)
 
 
 def mean_errors(
-    probability: Values, positive: Values, negative: Values
+    probability: Values, positive: Values, negative: Values, prior: float = EVEN
 ) -> tuple[float, float]:
-    """Returns the log loss and the calibration error, both kinds counted alike.
+    """Returns the log loss and the calibration error of probabilities.
 
     Args:
         probability: Of each cell, in (0, 1), `(num_cells,)`.
         positive: How many were of one class there.
         negative: How many were not.
+        prior: The share that all of the first count for, 0 to 1.
 
     Returns:
         The log loss; the mean absolute difference, over bins of probability, between
         it and the share that was of one class.
     """
-    own, others = positive / positive.sum() / 2, negative / negative.sum() / 2
+    own = prior * positive / positive.sum()
+    others = (1 - prior) * negative / negative.sum()
     log_loss = -(own @ np.log(probability) + others @ np.log1p(-probability))
     bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
     gaps = np.bincount(bins, own - (own + others) * probability, _BINS)

@@ -36,15 +36,37 @@ def folds(line: bool) -> list[tuple[PairHistogram, PairHistogram]]:
 
 @pytest.mark.parametrize("line", [True, False])
 def test_kind_that_holds_better_is_kept(line: bool) -> None:
-    found, log_loss, error = fit_score_map(drawn(0, line), folds(line))
+    found, log_loss, error = fit_score_map(drawn(0, line), folds(line), 20)
     assert found.method == ("logistic" if line else "isotonic")
     assert 0 < log_loss < np.log(2)
     assert error < 0.03
 
 
+def bent(seed: int) -> PairHistogram:
+    """Returns pairs whose log-odds are a line, but for the few of highest cosine."""
+    rng = np.random.default_rng(seed)
+    cells = np.clip(rng.normal(256, 60, 10_000), 0, 511).astype(int)
+    cosine = (2 * cells + 1) / 512 - 1
+    odds = 6 * cosine + np.where(cosine > 0.5, 6, 0)
+    own = rng.random(len(cells)) < 1 / (1 + np.exp(-odds))
+    return counted(
+        np.bincount(cells[own], minlength=512), np.bincount(cells[~own], minlength=512)
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "method"), [(1, "logistic"), (1000, "isotonic")]
+)
+def test_searches_among_many_classes_count_the_highest_cosines(
+    num_classes: int, method: str
+) -> None:
+    parts = [(bent(seed), bent(seed + 10)) for seed in range(3)]
+    assert fit_score_map(bent(0), parts, num_classes)[0].method == method
+
+
 def test_line_is_that_of_scikit_learn() -> None:
     histogram = drawn(0, line=True)
-    found, _, _ = fit_score_map(histogram, folds(line=True))
+    found, _, _ = fit_score_map(histogram, folds(line=True), 20)
     cosines = 2 * np.arange(STEPS + 1) / STEPS - 1
     x = np.concatenate([cosines, cosines])[:, None]
     y = np.repeat([1, 0], STEPS + 1)
@@ -61,7 +83,7 @@ def test_line_is_that_of_scikit_learn() -> None:
 
 def test_steps_are_those_of_scikit_learn() -> None:
     histogram = drawn(0, line=False)
-    found, _, _ = fit_score_map(histogram, folds(line=False))
+    found, _, _ = fit_score_map(histogram, folds(line=False), 20)
     own, others = (
         each[CELL // 2 :: CELL] / each.sum()
         for each in (histogram.positive, histogram.negative)
@@ -82,14 +104,14 @@ def test_nothing_is_certain_where_the_kinds_are_apart() -> None:
     positive, negative = np.zeros((2, 512), int)
     positive[400:], negative[:100] = 10, 10
     apart = counted(positive, negative)
-    found, log_loss, _ = fit_score_map(apart, [(apart, apart)] * 2)
+    found, log_loss, _ = fit_score_map(apart, [(apart, apart)] * 2, 20)
     assert np.isfinite(found.log_odds).all()
     assert log_loss > 0
 
 
 def test_kinds_that_are_alike_have_even_odds() -> None:
     alike = counted(np.full(512, 5), np.full(512, 500))
-    found, log_loss, error = fit_score_map(alike, [(alike, alike)] * 2)
+    found, log_loss, error = fit_score_map(alike, [(alike, alike)] * 2, 20)
     np.testing.assert_allclose(found.log_odds, 0, atol=1e-3)
     assert log_loss == pytest.approx(np.log(2), abs=1e-3)
     assert error < 1e-3
@@ -104,3 +126,14 @@ def test_errors_by_hand() -> None:
     expected = -own @ np.log([0.8, 0.2]) - others @ np.log([0.2, 0.8])
     assert log_loss == pytest.approx(expected)
     assert error == pytest.approx(abs(0.25 - 0.35 * 0.8) + abs(0.25 - 0.65 * 0.2))
+
+
+def test_errors_at_a_prior_by_hand() -> None:
+    # A tenth is of one class: 0.05 of it at either cell; the rest, 0.18 and 0.72.
+    log_loss, error = mean_errors(
+        np.array([0.8, 0.2]), np.array([1.0, 1.0]), np.array([2.0, 8.0]), prior=0.1
+    )
+    own, others = np.array([0.05, 0.05]), np.array([0.18, 0.72])
+    expected = -own @ np.log([0.8, 0.2]) - others @ np.log([0.2, 0.8])
+    assert log_loss == pytest.approx(expected)
+    assert error == pytest.approx(abs(0.05 - 0.23 * 0.8) + abs(0.05 - 0.77 * 0.2))
