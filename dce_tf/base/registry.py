@@ -61,6 +61,7 @@ class Registry(Generic[T]):
         self._context = frozenset(context)
         self._factories: dict[str, Callable[..., T]] = {}
         self._sources: dict[str, _Source] = {}
+        self._grammars: dict[str, Callable[[str], dict[str, Any]]] = {}
         _REGISTRIES.add(self)
 
     def __iter__(self) -> Iterator[str]:
@@ -69,8 +70,16 @@ class Registry(Generic[T]):
     def __contains__(self, name: str) -> bool:
         return name in self._factories
 
-    def register(self, name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    def register(
+        self, name: str, grammar: Callable[[str], dict[str, Any]] | None = None
+    ) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """Returns a decorator that files a factory under `name`.
+
+        Args:
+            name: What a user types.
+            grammar: Reads a whole spec, and returns the options of the factory or
+                raises a `UsageError`, for an entry whose parentheses hold something
+                else than `option=literal`.
 
         Raises:
             ValueError: If `name` is taken.
@@ -88,6 +97,8 @@ class Registry(Generic[T]):
                     f"by {source.module}. Choose another name."
                 )
             self._factories[name], self._sources[name] = factory, source
+            if grammar is not None:
+                self._grammars[name] = grammar
             return factory
 
         return decorate
@@ -101,10 +112,15 @@ class Registry(Generic[T]):
     def forget(self, name: str) -> None:
         """Removes an entry."""
         del self._factories[name], self._sources[name]
+        self._grammars.pop(name, None)
 
     def factory(self, name: str) -> Callable[..., T]:
         """Returns what builds an entry."""
         return self._factories[name]
+
+    def has_grammar(self, name: str) -> bool:
+        """Returns whether an entry reads its parentheses in a way of its own."""
+        return name in self._grammars
 
     def options(self, name: str) -> dict[str, Any]:
         """Returns the options of an entry, with their defaults."""
@@ -119,7 +135,8 @@ class Registry(Generic[T]):
         """Parses `spec` and checks it against the table, building nothing.
 
         Args:
-            spec: `"name"` or `"name(option=literal, ...)"`.
+            spec: `"name"` or `"name(option=literal, ...)"`; what an entry with a
+                grammar of its own takes.
 
         Returns:
             The entry's name and the options given.
@@ -128,6 +145,9 @@ class Registry(Generic[T]):
             UsageError: If the name is unknown, or an option is not one the
                 factory takes.
         """
+        begins = spec.partition("(")[0].strip()
+        if begins in self._grammars:
+            return begins, self._grammars[begins](spec)
         name, options = parse_spec(spec)
         if name not in self._factories:
             raise UsageError(

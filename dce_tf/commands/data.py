@@ -22,6 +22,7 @@ from dce_tf.datasets.verdicts import Verdicts, data_folder, read_verdicts
 from dce_tf.images.scan import ImageFacts, survey
 from dce_tf.reports.display import Display
 from dce_tf.reports.tables import print_table
+from dce_tf.runs.broken import too_many_broken
 
 PROBLEMS_FILE = "data_problems.json"
 _SHOWN_PROBLEMS = 10
@@ -76,7 +77,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         _show(broken, duplicates, display)
         display.note(f"All are listed in {file}.")
     require_train(splits, settings["data_dir"])
-    return _verdict(len(broken), len(facts), settings["max_bad_images"], display)
+    return _verdict(broken, splits, settings["max_bad_images"], display)
 
 
 def as_table(parts: Mapping[str, Images], facts: Mapping[str, ImageFacts]) -> Table:
@@ -172,12 +173,12 @@ def _show(
 
 
 def _verdict(
-    num_broken: int, num_images: int, max_bad_images: float, display: Display
+    broken: Mapping[str, str], splits: Splits, max_bad_images: float, display: Display
 ) -> int:
-    if num_broken <= max_bad_images * num_images:
+    too_many = too_many_broken(broken, splits, max_bad_images)
+    if too_many is None:
         return 0
     display.note(
-        f"Unusable: {num_broken} of {num_images} images are broken, more than "
-        f"--max_bad_images={max_bad_images} allows."
+        f"Unusable: {too_many}, more than --max_bad_images={max_bad_images} allows."
     )
     return 1

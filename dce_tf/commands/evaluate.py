@@ -107,10 +107,15 @@ def _scores(
             spec: {
                 each.search.name: _reranked(evaluator, each, reranker)
                 for each in evaluations
+                if not each.search.overlaps
             }
             for spec, reranker in rerankers.items()
         },
-        "warnings": [*opened.splits.warnings, *_notes(evaluations)],
+        "warnings": [
+            *opened.splits.warnings,
+            *_notes(evaluations),
+            *_not_reranked(evaluations, rerankers),
+        ],
         "environment": environment(),
     }
 
@@ -136,6 +141,18 @@ def _decisions(
         for name, score in scorers.items()
         if wanted[name]
     }
+
+
+def _not_reranked(
+    evaluations: Sequence[Evaluation], rerankers: Mapping[str, Reranker]
+) -> list[str]:
+    return [
+        f"{each.search.name} is not re-ranked: some of its queries lie in its gallery "
+        "and others do not, and re-ranking takes one or the other. The sources are "
+        "re-ranked each by itself."
+        for each in evaluations
+        if rerankers and each.search.overlaps
+    ]
 
 
 def _notes(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -210,7 +227,7 @@ def _with_lines(result: Mapping[str, Any]) -> dict[str, Any]:
     for name, test in result["tests"].items():
         scores, intervals = dict(test["scores"]), dict(test["intervals"])
         for spec, tests in result["reranked"].items():
-            for key, value in tests[name]["scores"].items():
+            for key, value in tests.get(name, {"scores": {}})["scores"].items():
                 scores[f"{key}, {spec}"] = value
                 intervals[f"{key}, {spec}"] = tests[name]["intervals"][key]
         merged[name] = {**test, "scores": scores, "intervals": intervals}

@@ -83,6 +83,16 @@ class LossSettings(Part):
         "group of alike classes), 'neighbours' (a class and those nearest to it) or "
         "'random', with options: 'class_balanced(short=drop)'.",
     )
+    mix_batches: str = setting(
+        "source",
+        "What a batch of --dataset='mix(...)' holds: images of one source, or of all.",
+        choices=("source", "mixed"),
+    )
+    mix_weights: str = setting(
+        "size",
+        "How often a source of a mix is drawn: by its size, or all equally.",
+        choices=("size", "equal"),
+    )
 
     def check(self) -> None:
         """See `Part`."""

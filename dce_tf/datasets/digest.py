@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ Record = dict[str, Any]
 
 def common_folder(splits: Splits) -> Path:
     """Returns the deepest folder that holds every image of a data set."""
-    folders = {
-        os.path.split(path)[0]
-        for images in splits.parts().values()
-        for path in images.paths
-    }
+    return _folder_of(
+        path for images in splits.parts().values() for path in images.paths
+    )
+
+
+def _folder_of(paths: Iterable[str]) -> Path:
+    folders = {os.path.split(path)[0] for path in paths}
     return Path(os.path.commonpath([Path(folder).absolute() for folder in folders]))
 
 
@@ -42,6 +44,56 @@ def relative_paths(paths: Sequence[str], root: Path) -> list[str]:
     return relative
 
 
+class Home:
+    """Where the images of a data set lie, and what they are called wherever that is.
+
+    An image is called by its path below the folder that holds all of them; in a mix
+    below the folder that holds all of its source, after the name of that.
+
+    Args:
+        splits: The data set.
+
+    Attributes:
+        root: The folder that holds every image.
+        folders: In a mix, the folder that holds every image of each source.
+    """
+
+    def __init__(self, splits: Splits) -> None:
+        self.root = common_folder(splits)
+        self.folders: dict[str, Path] = {}
+        self._names: dict[str, str] = {}
+        for number, name in enumerate(splits.sources):
+            own = list(
+                dict.fromkeys(
+                    path
+                    for part in splits.parts().values()
+                    for path in part.of_source(number).paths
+                )
+            )
+            if own:
+                folder = _folder_of(own)
+                self.folders[name] = folder
+                below = relative_paths(own, folder)
+                named = [f"{name}/{each}" for each in below]
+                self._names |= dict(zip(own, named, strict=True))
+        self._paths = {name: path for path, name in self._names.items()}
+
+    def names(self, paths: Sequence[str]) -> list[str]:
+        """Returns what images are called."""
+        if not self._names:
+            return relative_paths(paths, self.root)
+        return [
+            self._names[path]
+            if path in self._names
+            else relative_paths([path], self.root)[0]
+            for path in paths
+        ]
+
+    def path(self, name: str) -> str:
+        """Returns where an image lies that is called so."""
+        return self._paths.get(name, f"{self.root / name}")
+
+
 def describe(splits: Splits) -> Record:
     """Returns a digest of each split: of its relative paths and labels, in order.
 
@@ -50,22 +102,29 @@ def describe(splits: Splits) -> Record:
             class is held out yet.
 
     Returns:
-        JSON values: `root`, where the images lie, which is no part of a digest, and by
-        the name of each split `images` and `classes`, two counts, `digest`, a SHA-256,
+        JSON values: `root`, where the images lie, which is no part of a digest, for a
+        mix `folders`, where those of each source do, and `splits`, which has by the
+        name of each split `images` and `classes`, two counts, `digest`, a SHA-256,
         and `rows`, the CRC-32 of each path and label, which say where two splits
         differ. A label counts with the group and the super-class beside it.
     """
-    root = common_folder(splits)
+    home = Home(splits)
+    parts = splits.parts().items()
     return {
-        "root": str(root),
-        "splits": {
-            name: _describe(images, root) for name, images in splits.parts().items()
-        },
+        "root": str(home.root),
+        **folders_of(home),
+        "splits": {name: _describe(images, home) for name, images in parts},
     }
 
 
-def _describe(images: Images, root: Path) -> Record:
-    paths = [path.encode() for path in relative_paths(images.paths, root)]
+def folders_of(home: Home) -> Record:
+    """Returns what `describe` notes of the sources of a mix; of one alone nothing."""
+    folders = {name: str(folder) for name, folder in home.folders.items()}
+    return {"folders": folders} if folders else {}
+
+
+def _describe(images: Images, home: Home) -> Record:
+    paths = [name.encode() for name in home.names(images.paths)]
     labels = [label.encode() for label in _labels(images)]
     digest = hashlib.sha256()
     for path, label in zip(paths, labels, strict=True):
@@ -108,8 +167,7 @@ def differences(before: Mapping[str, Any], splits: Splits) -> list[str]:
         For each split that differs the counts then and now, and the first image at
         which it does; empty if the data are the same.
     """
-    now, parts = describe(splits), splits.parts()
-    root = Path(now["root"])
+    now, parts, home = describe(splits), splits.parts(), Home(splits)
     texts = []
     for name in dict.fromkeys([*before["splits"], *now["splits"]]):
         then, here = before["splits"].get(name), now["splits"].get(name)
@@ -118,7 +176,7 @@ def differences(before: Mapping[str, Any], splits: Splits) -> list[str]:
         elif here is None:
             texts.append(f"{name}: {_counts(then)} then, not there now")
         elif then["digest"] != here["digest"]:
-            where = _first_difference(then["rows"], here["rows"], parts[name], root)
+            where = _first_difference(then["rows"], here["rows"], parts[name], home)
             texts.append(f"{name}: {_counts(then)} then, {_counts(here)} now; {where}")
     return texts
 
@@ -128,7 +186,7 @@ def _counts(split: Mapping[str, Any]) -> str:
 
 
 def _first_difference(
-    then: Mapping[str, str], now: Mapping[str, str], images: Images, root: Path
+    then: Mapping[str, str], now: Mapping[str, str], images: Images, home: Home
 ) -> str:
     old, new = (
         [_unpack(rows[key]) for key in ("path", "label")] for rows in (then, now)
@@ -139,7 +197,7 @@ def _first_difference(
     row = int(rows[0]) if len(rows) else shared
     if row == len(images):
         return f"what followed row {row - 1} is gone"
-    (path,) = relative_paths([images.paths[row]], root)
+    (path,) = home.names([images.paths[row]])
     name = images.class_names[images.labels[row]]
     if row < shared and not other[0][row]:
         return (

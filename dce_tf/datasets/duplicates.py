@@ -70,6 +70,32 @@ def find_duplicates(parts: Mapping[str, Images]) -> list[Duplicate]:
     return sorted(found, key=lambda duplicate: duplicate.found)
 
 
+def find_shared(sources: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
+    """Returns the images that are in two sources of a mix, as copies or links.
+
+    Only files of one size are opened, and only those that begin alike are read.
+
+    Args:
+        sources: The paths of the images of each source, by its name.
+
+    Returns:
+        The paths of each such image, in the order of the sources.
+    """
+    owner = {path: name for name, paths in sources.items() for path in paths}
+
+    def of_several(groups: Iterable[list[str]]) -> list[list[str]]:
+        return [each for each in groups if len({owner[path] for path in each}) > 1]
+
+    found = of_several(_grouped((path, _size(path)) for path in owner))
+    for key in (_beginning, _digest):
+        found = [
+            group
+            for sized in found
+            for group in of_several(_grouped((path, key(path)) for path in sized))
+        ]
+    return [tuple(group) for group in found]
+
+
 def _identical(paths: Sequence[str]) -> Iterator[list[str]]:
     """Yields the paths of each file that is there more than once."""
     for sized in _grouped((path, _size(path)) for path in paths):
@@ -87,6 +113,12 @@ def _grouped(keyed: Iterable[tuple[str, Hashable]]) -> list[list[str]]:
 def _size(path: str) -> int | None:
     with contextlib.suppress(OSError):
         return Path(path).stat().st_size or None
+    return None
+
+
+def _beginning(path: str) -> bytes | None:
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        return file.read(4096)
     return None
 
 

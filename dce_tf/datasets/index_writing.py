@@ -34,6 +34,12 @@ def write_index(splits: Splits, path: Path, verdicts: Verdicts | None = None) ->
         ValueError: If an image does not lie below that folder, or what the verdicts
             leave is no data set.
     """
+    if splits.tests[0].overlaps:
+        raise ValueError(
+            f"--make_index={path}: in the merged search of these sources some images "
+            "are both query and gallery, which a CSV index cannot say. Write an index "
+            "of each source."
+        )
     parts = Splits(splits.train, splits.val, splits.tests[:1]).parts()
     more = [
         column

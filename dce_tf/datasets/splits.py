@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,6 +22,8 @@ class Images:
             was cut out of, int32 `(num_images,)`, numbered alike in all splits; −1 for
             none. None if the data set knows none.
         super_classes: The kind of thing the class of an image is, in the same way.
+        sources: Which of `Splits.sources` an image is of, in the same way; None where
+            there is one source only.
     """
 
     paths: tuple[str, ...]
@@ -28,6 +31,7 @@ class Images:
     class_names: tuple[str, ...]
     groups: npt.NDArray[np.int32] | None = None
     super_classes: npt.NDArray[np.int32] | None = None
+    sources: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -56,11 +60,27 @@ class Images:
     def keep(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes numbered as before."""
         paths = tuple(self.paths[row] for row in rows)
-        groups, supers = (
+        groups, supers, sources = (
             None if numbers is None else numbers[rows]
-            for numbers in (self.groups, self.super_classes)
+            for numbers in (self.groups, self.super_classes, self.sources)
         )
-        return Images(paths, self.labels[rows], self.class_names, groups, supers)
+        return Images(
+            paths, self.labels[rows], self.class_names, groups, supers, sources
+        )
+
+    def numbers_of_sources(self) -> set[int]:
+        """Returns which of `Splits.sources` there are images of."""
+        return set() if self.sources is None else set(self.sources.tolist())
+
+    def of_source(self, source: int) -> Images:
+        """Returns the images of one source, with classes numbered as before.
+
+        Args:
+            source: Which of `Splits.sources`.
+        """
+        if self.sources is None:
+            raise ValueError("These images are of one source; expected several.")
+        return self.keep(np.flatnonzero(self.sources == source))
 
     def select(self, rows: npt.NDArray[np.int64]) -> Images:
         """Returns only `rows`, in that order, with classes renumbered."""
@@ -70,6 +90,40 @@ class Images:
         return dataclasses.replace(
             kept, labels=labels.astype(np.int32), class_names=names
         )
+
+
+def concatenate(parts: Sequence[Images]) -> Images:
+    """Puts images behind each other; classes of one name are one class.
+
+    Args:
+        parts: The images. Their groups, super-classes and sources are numbered alike.
+            Where some parts have them, an image of the others has none (−1).
+    """
+    names = sorted({name for part in parts for name in part.class_names})
+    number = {name: label for label, name in enumerate(names)}
+    labels = [
+        np.array([number[name] for name in part.class_names], np.int32)[part.labels]
+        for part in parts
+    ]
+
+    def joined(field: str) -> npt.NDArray[np.int32] | None:
+        columns = [getattr(part, field) for part in parts]
+        if all(column is None for column in columns):
+            return None
+        filled = [
+            np.full(len(part), -1, np.int32) if column is None else column
+            for part, column in zip(parts, columns, strict=True)
+        ]
+        return np.concatenate(filled)
+
+    return Images(
+        tuple(path for part in parts for path in part.paths),
+        np.concatenate([np.empty(0, np.int32), *labels]),
+        tuple(names),
+        joined("groups"),
+        joined("super_classes"),
+        joined("sources"),
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,17 +137,63 @@ class Search:
             object as `query` where each image is searched among all others.
         num_galleries: If above 0, `query` is cut again this many times: one random
             image of each class is the gallery, the rest are the queries.
+        is_union: Whether its images are those of other searches. Some of its queries
+            may then lie in the gallery, too, where each is hidden from itself.
     """
 
     name: str
     query: Images
     gallery: Images
     num_galleries: int = 0
+    is_union: bool = False
 
     @property
     def leave_one_out(self) -> bool:
         """Whether one set of images is searched within itself."""
         return self.query is self.gallery
+
+    @functools.cached_property
+    def own_rows(self) -> npt.NDArray[np.int64]:
+        """Where in the gallery each query itself lies, int64 `(num_queries,)`; or −1.
+
+        Readers see to it that no image is query and gallery of one search.
+        """
+        if self.leave_one_out:
+            return np.arange(len(self.query))
+        if not self.is_union:
+            return np.full(len(self.query), -1)
+        row_of = {path: row for row, path in enumerate(self.gallery.paths)}
+        return np.array([row_of.get(path, -1) for path in self.query.paths], np.int64)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether some queries lie in the gallery, and others do not."""
+        return not self.leave_one_out and bool(np.any(self.own_rows >= 0))
+
+    def of_sources(self, names: Sequence[str]) -> tuple[Search, ...]:
+        """Returns the search within each source, of those where one can be scored.
+
+        Args:
+            names: As in `Splits.sources`.
+        """
+        if self.query.sources is None or self.gallery.sources is None:
+            return ()
+        found = []
+        for source, name in enumerate(names):
+            query = self.query.of_source(source)
+            gallery = query if self.leave_one_out else self.gallery.of_source(source)
+            part = dataclasses.replace(self, name=name, query=query, gallery=gallery)
+            if part.can_be_scored:
+                found.append(part)
+        return tuple(found) if len(found) > 1 else ()
+
+    @property
+    def can_be_scored(self) -> bool:
+        """Whether some query has an image of its class to find."""
+        classes = len(self.gallery.class_names)
+        there = np.bincount(self.gallery.labels, minlength=classes)
+        others = there[self.query.labels] - (self.own_rows >= 0)
+        return bool(np.any(others > 0))
 
     def of_classes(self, most: int, seed: int) -> Search:
         """Returns the search among whole classes, drawn at random.
@@ -154,6 +254,7 @@ class Splits:
         map_at: The K of mAP@K.
         warnings: What a reader let pass, for the report.
         open_set: Images of no known class, where the data set has them.
+        sources: Names of the data sets that these are a mix of; empty for one alone.
     """
 
     train: Images
@@ -163,6 +264,7 @@ class Splits:
     map_at: tuple[int, ...] = (10,)
     warnings: tuple[str, ...] = ()
     open_set: OpenSet | None = None
+    sources: tuple[str, ...] = ()
 
     @property
     def query(self) -> Images:
@@ -184,8 +286,10 @@ class Splits:
         named = {"train": self.train}
         if self.val is not None:
             named["val"] = self.val
-        for test in self.tests:
-            prefix = "" if len(self.tests) == 1 else f"{test.name}: "
+        # What unites other tests has no images of its own.
+        tests = [test for test in self.tests if not test.is_union] or self.tests
+        for test in tests:
+            prefix = "" if len(tests) == 1 else f"{test.name}: "
             if test.leave_one_out:
                 named[f"{prefix}test"] = test.query
             else:

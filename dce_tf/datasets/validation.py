@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from dce_tf.base.errors import UsageError
-from dce_tf.datasets.splits import Images
+from dce_tf.datasets.splits import Images, Splits, concatenate
 
 
 def hold_out_classes(
@@ -76,6 +78,41 @@ def hold_out_fold(
             f"them with two images. {remedy}."
         )
     return _part(train, classes[fold::num_folds])
+
+
+def hold_out_by_source(
+    splits: Splits, hold_out: Callable[[Images], tuple[Images, Images]]
+) -> tuple[Images, Images]:
+    """Cuts the training images of each source of a mix, as if it were alone.
+
+    A source that has validation images of its own keeps them, and all its classes.
+
+    Args:
+        splits: The mix.
+        hold_out: Cuts the training images of one source in two; see
+            `hold_out_classes`.
+
+    Returns:
+        As `hold_out_classes`, of all sources together.
+
+    Raises:
+        UsageError: If a source cannot be cut; it is named.
+    """
+    left: list[Images] = []
+    held = [] if splits.val is None else [splits.val]
+    own = set() if splits.val is None else splits.val.numbers_of_sources()
+    for number, name in enumerate(splits.sources):
+        part = splits.train.of_source(number)
+        if number in own or not len(part):
+            left.append(part.select(np.arange(len(part))))
+            continue
+        try:
+            train, val = hold_out(part.select(np.arange(len(part))))
+        except UsageError as error:
+            raise UsageError(f"{name}: {error}") from error
+        left.append(train)
+        held.append(val)
+    return concatenate(left), concatenate(held)
 
 
 def _shuffled_classes(

@@ -75,6 +75,8 @@ def digest(images: Sequence[Input]) -> str:
 def of_data_set(splits: Splits, name: str, data_dir: str | None) -> Inputs:
     """Lists a split of a data set; its name becomes the field `split`.
 
+    In a mix, the name of the source of an image becomes the field `source`.
+
     Args:
         splits: The data set.
         name: One of `SPLITS`; `"test"` is queries and gallery.
@@ -88,9 +90,14 @@ def of_data_set(splits: Splits, name: str, data_dir: str | None) -> Inputs:
     root = _common_root(paths, data_dir)
     images: dict[str, Input] = {}
     for split, part in chosen:
-        for path, label in zip(part.paths, part.labels.tolist(), strict=True):
+        for row, (path, label) in enumerate(
+            zip(part.paths, part.labels.tolist(), strict=True)
+        ):
             relative = os.path.relpath(path, root)
-            known = Input(relative, relative, part.class_names[label], {"split": split})
+            fields: dict[str, Any] = {"split": split}
+            if part.sources is not None:
+                fields["source"] = splits.sources[part.sources[row]]
+            known = Input(relative, relative, part.class_names[label], fields)
             images.setdefault(relative, known)
     return Inputs(root, list(images.values()))
 

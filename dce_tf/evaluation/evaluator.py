@@ -142,18 +142,23 @@ class Evaluator:
         self._display = display or Display()
 
     def evaluate(
-        self, searches: Sequence[Search], name: str = "evaluation"
+        self,
+        searches: Sequence[Search],
+        name: str = "evaluation",
+        ungrouped: Sequence[Search] = (),
     ) -> list[Evaluation]:
         """Scores searches; an image that is in several is embedded once.
 
         Args:
             searches: What to score.
             name: What the display calls it.
+            ungrouped: Further searches, whose classes k-means does not look for.
 
         Returns:
             What each scored.
         """
-        parts = [part for search in searches for part in (search.query, search.gallery)]
+        every = [*searches, *ungrouped]
+        parts = [part for search in every for part in (search.query, search.gallery)]
         paths = list(dict.fromkeys(path for part in parts for path in part.paths))
         embeddings = self.embed(paths, name)
         number = {path: row for row, path in enumerate(paths)}
@@ -164,10 +169,11 @@ class Evaluator:
             return embeddings[[number[path] for path in images.paths]]
 
         evaluations = []
-        for search in searches:
+        for place, search in enumerate(every):
             query = part_of(search.query)
             gallery = query if search.leave_one_out else part_of(search.gallery)
-            evaluations.append(self.measure(search, query, gallery))
+            grouped = place < len(searches)
+            evaluations.append(self.measure(search, query, gallery, grouped=grouped))
         return evaluations
 
     def embed(self, paths: Sequence[str], name: str) -> Embeddings:
@@ -189,6 +195,8 @@ class Evaluator:
         query: Embeddings,
         gallery: Embeddings,
         rerank: Reranker | None = None,
+        *,
+        grouped: bool = True,
     ) -> Evaluation:
         """Scores a search whose images are embedded already.
 
@@ -198,6 +206,7 @@ class Evaluator:
                 embedding_dim)`.
             gallery: Embeddings of its gallery.
             rerank: Orders the gallery again; k-means is then left out.
+            grouped: Whether k-means looks for the classes, if it is wanted at all.
         """
         notes = describe_lengths(query, gallery, self._metric)
         one = gallery is query
@@ -206,11 +215,13 @@ class Evaluator:
         scores = score_search(search, query, gallery, rerank=rerank, **self._measured)
         notes += describe_few(scores.labels)
         grouping = {}
-        if self._nmi_runs and not rerank and not search.num_galleries:
+        grouped = grouped and not rerank and not search.num_galleries
+        if self._nmi_runs and grouped:
             everything, labels = gallery, search.gallery.labels
             if not search.leave_one_out:
-                everything = np.concatenate([query, gallery])
-                labels = np.concatenate([search.query.labels, labels])
+                apart = search.own_rows < 0
+                everything = np.concatenate([query[apart], gallery])
+                labels = np.concatenate([search.query.labels[apart], labels])
             grouping = score_grouping(
                 everything,
                 labels,
@@ -229,6 +240,8 @@ class Evaluate(keras.callbacks.Callback):
         search: What to score.
         split: Name of the split, for the record: `"val"` or `"test"`.
         every: Epochs between two evaluations; the last epoch always has one.
+        sources: Names of the sources of a mix. The search within each is scored, too,
+            but for k-means: as `SOURCE/recall@1` and so on.
     """
 
     def __init__(
@@ -237,10 +250,12 @@ class Evaluate(keras.callbacks.Callback):
         search: Search,
         split: str,
         every: int = 1,
+        sources: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._evaluator = evaluator
         self._search = search
+        self._parts = search.of_sources(sources)
         self._split = split
         self._every = every
 
@@ -257,10 +272,17 @@ class Evaluate(keras.callbacks.Callback):
     def scores(self) -> dict[str, float]:
         """Returns the metrics of the model as it is, and how long it took."""
         started = time.perf_counter()
-        (evaluation,) = self._evaluator.evaluate([self._search])
+        evaluation, *parts = self._evaluator.evaluate(
+            [self._search], ungrouped=self._parts
+        )
         seconds = time.perf_counter() - started
         return {
             **evaluation.scores,
+            **{
+                f"{part.search.name}/{key}": score
+                for part in parts
+                for key, score in part.scores.items()
+            },
             "mean_distance": evaluation.mean_distance,
             "seconds_evaluate": seconds,
         }

@@ -9,6 +9,7 @@ from typing import Any
 _BEGINS = r"(?:~|[A-Za-z]:[\\/]|\\\\|/|file:/)"
 _WHOLE = re.compile(rf"{_BEGINS}\S.*", re.DOTALL)
 _QUOTED = re.compile(rf"(?P<quote>['\"])(?P<path>{_BEGINS}.*?)(?P=quote)", re.DOTALL)
+_OPTION = re.compile(rf"(?<==)(?P<path>{_BEGINS}[^,()]*)(?=[,)])")
 
 
 def without_paths(value: Any) -> Any:
@@ -16,7 +17,8 @@ def without_paths(value: Any) -> Any:
 
     Args:
         value: Of a model card. A path is a whole text, such as a backbone's, or stands
-            in quotes, as in `hf(path='/data/birds')`.
+            in quotes, as in `hf(path='/data/birds')`, or after an equals sign within
+            parentheses, as in `mix(csv=/data/birds, glyphs)`.
     """
     if isinstance(value, dict):
         return {key: without_paths(each) for key, each in value.items()}
@@ -26,7 +28,8 @@ def without_paths(value: Any) -> Any:
         return value
     if _WHOLE.fullmatch(value):
         return _last_name(value)
-    return _QUOTED.sub(lambda found: _quoted(found["quote"], found["path"]), value)
+    value = _QUOTED.sub(lambda found: _quoted(found["quote"], found["path"]), value)
+    return _OPTION.sub(lambda found: _last_name(found["path"].rstrip()), value)
 
 
 def _quoted(quote: str, path: str) -> str:

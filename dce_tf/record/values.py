@@ -92,6 +92,11 @@ VALUES = (
     ),
     _score("ami", "adjusted mutual information of clusters and classes"),
     _score("f1", "pairwise F1 of clusters and classes"),
+    _score("*/recall@*", "recall@K within one source of a mix"),
+    _score("*/map@*", "mean average precision within one source of a mix"),
+    _score("*/map", "the same of the whole ranking"),
+    _score("*/precision@*", "precision within one source of a mix"),
+    _score("*/r_precision", "R-precision within one source of a mix"),
     Value(
         key="mean_distance",
         meaning="distance of two images' embeddings, root of the mean square",

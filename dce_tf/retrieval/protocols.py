@@ -149,9 +149,9 @@ def exclusion_keys(search: Search, exclude: str) -> tuple[Keys, Keys]:
     if exclude not in EXCLUSIONS:
         raise UsageError(f"--exclude={exclude} is not one of {', '.join(EXCLUSIONS)}.")
     both = (search.query, search.gallery)
+    first, second = _own_keys(search)
     if exclude == "none":
-        first, second = (np.arange(len(images)) for images in both)
-        return first, second if search.leave_one_out else -1 - second
+        return first, second
     groups = [_groups(images, exclude) for images in both]
     if exclude == "same_camera":
         wide = 1 + max(int(images.labels.max()) for images in both)
@@ -159,13 +159,20 @@ def exclusion_keys(search: Search, exclude: str) -> tuple[Keys, Keys]:
             np.where(group < 0, group, group * wide + images.labels)
             for group, images in zip(groups, both, strict=True)
         ]
-    # Images without a group hide nobody but, among themselves, the query.
-    apart = 0 if search.leave_one_out else len(search.query)
-    rows = np.arange(len(search.gallery)) + apart
+    # Images without a group hide nobody but, where it is there, the query itself.
     return (
-        np.where(groups[0] < 0, -1 - np.arange(len(search.query)), groups[0]),
-        np.where(groups[1] < 0, -1 - rows, groups[1]),
+        np.where(groups[0] < 0, -1 - first, groups[0]),
+        np.where(groups[1] < 0, -1 - second, groups[1]),
     )
+
+
+def _own_keys(search: Search) -> tuple[Keys, Keys]:
+    """Returns a key of 0 or more per image; a query has that of itself only."""
+    first = np.arange(len(search.query))
+    second = np.arange(len(search.gallery)) + len(search.query)
+    there = np.flatnonzero(search.own_rows >= 0)
+    second[search.own_rows[there]] = there
+    return first, second
 
 
 def _groups(images: Images, exclude: str) -> Keys:

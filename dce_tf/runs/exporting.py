@@ -31,9 +31,10 @@ from dce_tf.index.calibration import Calibration
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
+from dce_tf.runs.broken import known_broken
 from dce_tf.runs.calibrating import read_calibration
 from dce_tf.runs.card import model_card
-from dce_tf.runs.loading import known_broken, read_splits
+from dce_tf.runs.loading import read_splits
 from dce_tf.runs.session import build_extractor
 
 

@@ -178,10 +178,12 @@ def _coarse(vectors: npt.NDArray[Any], kind: str, gallery: npt.NDArray[Any]) -> 
 def drift_of(evaluation: Evaluation) -> Drift | None:
     """Returns how far the queries of a test lie from its gallery.
 
-    None where one set is searched within itself, or either is too small to say.
+    None where one set is searched within itself, in whole or in part, or either is too
+    small to say.
     """
     sizes = (len(evaluation.query), len(evaluation.gallery))
-    if evaluation.search.leave_one_out or min(sizes) < FEWEST:
+    within = evaluation.search.leave_one_out or evaluation.search.overlaps
+    if within or min(sizes) < FEWEST:
         return None
     return measure_drift(evaluation.query, evaluation.gallery)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,15 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dce_tf.base.errors import UsageError
-from dce_tf.base.files import cache_folder, write_json
-from dce_tf.base.program import PROGRAM
+from dce_tf.base.files import cache_folder
 from dce_tf.config import Config, DataSettings
 from dce_tf.datasets import DATASETS, Images, Search, Splits
 from dce_tf.datasets.checks import require_train
-from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
+from dce_tf.datasets.validation import (
+    hold_out_by_source,
+    hold_out_classes,
+    hold_out_fold,
+)
 from dce_tf.images.image_cache import ImageCache, open_cache
-from dce_tf.images.scan import find_broken
 from dce_tf.reports.display import Display
+from dce_tf.runs.broken import keep_broken, look_for_broken, without_broken
 from dce_tf.training.pipelines import FileReader, PictureReader
 from dce_tf.training.workers import Workers
 
@@ -97,20 +100,20 @@ def load_data(
 
     def look() -> dict[str, str]:
         if isinstance(reader, ImageCache):
-            _keep(bad_images_file, reader.broken)
+            keep_broken(bad_images_file, reader.broken)
             return reader.broken
-        return _find_broken(sorted(paths), config.data, bad_images_file, display)
+        return look_for_broken(splits, config.data, bad_images_file, display)
 
     broken = workers.from_chief(look) if workers is not None else look()
     broken = {**(left_out or {}), **broken}
-    used = _cut(splits, broken, len(paths), config, bad_images_file)
+    used = _cut(splits, broken, config, bad_images_file)
     rows = None
     if left_out is not None and len(broken) > len(left_out):
-        before = _cut(splits, left_out, len(paths), config, bad_images_file)
+        before = _cut(splits, left_out, config, bad_images_file)
         rows = _rows_left(before, used)
         if rows is None:
             if workers is None or workers.is_chief:
-                _keep(bad_images_file, left_out)
+                keep_broken(bad_images_file, left_out)
             raise _other_scores({k: v for k, v in broken.items() if k not in left_out})
     if workers is not None:
         read = [part.paths for part in used.parts().values()]
@@ -122,13 +125,11 @@ def load_data(
 def _cut(
     splits: Splits,
     broken: Mapping[str, str],
-    num_images: int,
     config: Config,
     bad_images_file: Path | None,
 ) -> Splits:
     """Leaves broken images out, then holds validation classes out."""
-    limit = config.data.max_bad_images
-    sound = _without(broken, num_images, splits, limit, bad_images_file)
+    sound = without_broken(broken, splits, config.data.max_bad_images, bad_images_file)
     if not len(sound.train):
         return sound
     train, val = _hold_out(sound, config)
@@ -167,23 +168,46 @@ def _hold_out(splits: Splits, config: Config) -> tuple[Images, Images | None]:
             f"{config.data.dataset} has a validation split of its own. Leave the flag "
             "out."
         )
-    if splits.val is not None or config.evaluation.select_on == "test":
+    if config.evaluation.select_on == "test" or not _lacks_val(splits):
         return splits.train, splits.val
     if config.data.fold is not None:
-        return hold_out_fold(
-            splits.train,
-            config.data.num_folds,
-            config.data.fold,
-            config.run.random_seed,
+        fold = functools.partial(
+            hold_out_fold,
+            num_folds=config.data.num_folds,
+            fold=config.data.fold,
+            seed=config.run.random_seed,
         )
+        return _held_out(splits, fold)
     if not config.data.val_fraction:
+        if splits.val is not None:
+            return splits.train, splits.val
         raise ValueError(
             "--val_fraction=0 and no validation split in the data: nothing to "
             "choose the best epoch on. Give a fraction, or --select_on=test."
         )
-    return hold_out_classes(
-        splits.train, config.data.val_fraction, config.run.random_seed
+    return _held_out(
+        splits,
+        functools.partial(
+            hold_out_classes,
+            fraction=config.data.val_fraction,
+            seed=config.run.random_seed,
+        ),
     )
+
+
+def _held_out(
+    splits: Splits, hold_out: Callable[[Images], tuple[Images, Images]]
+) -> tuple[Images, Images]:
+    if splits.sources:
+        return hold_out_by_source(splits, hold_out)
+    return hold_out(splits.train)
+
+
+def _lacks_val(splits: Splits) -> bool:
+    """Whether the data set, or a source of it, has no validation split of its own."""
+    if splits.val is None or not splits.sources:
+        return splits.val is None
+    return not splits.train.numbers_of_sources() <= splits.val.numbers_of_sources()
 
 
 def selection_search(splits: Splits, config: Config) -> Search:
@@ -213,77 +237,6 @@ def _open_reader(
             on_progress=lambda done: update(done, ""),
             note=display.note,
         )
-
-
-def _find_broken(
-    paths: Sequence[str],
-    data: DataSettings,
-    bad_images_file: Path | None,
-    display: Display,
-) -> dict[str, str]:
-    broken = None if bad_images_file is None else known_broken(bad_images_file)
-    if broken is None or len(broken) > data.max_bad_images * len(paths):
-        with display.task("looking at every image", len(paths)) as update:
-            broken = find_broken(
-                paths,
-                max_pixels=data.max_image_pixels,
-                num_workers=data.num_workers,
-                on_progress=lambda done: update(done, ""),
-            )
-        _keep(bad_images_file, broken)
-    return broken
-
-
-def _keep(bad_images_file: Path | None, broken: Mapping[str, str]) -> None:
-    if bad_images_file is not None:
-        write_json(bad_images_file, dict(broken))
-
-
-def _without(
-    broken: Mapping[str, str],
-    num_images: int,
-    splits: Splits,
-    max_bad_images: float,
-    bad_images_file: Path | None,
-) -> Splits:
-    if not broken:
-        return splits
-    first, reason = next(iter(broken.items()))
-    text = (
-        f"{len(broken)} of {num_images} images are broken, the first is {first} "
-        f"({reason})"
-    )
-    if len(broken) > max_bad_images * num_images:
-        raise ValueError(
-            f"{text}. That is more than --max_bad_images={max_bad_images} allows. "
-            f"Check --data_dir, mend them (`{PROGRAM} data` lists them all), or "
-            "raise the limit."
-        )
-    if bad_images_file is not None:
-        text += f"; all are listed in {bad_images_file}"
-    text += ". They are left out."
-
-    def sound(images: Images) -> Images:
-        return images.keep(_sound_rows(images, broken))
-
-    return dataclasses.replace(
-        splits.map_parts(sound),
-        train=splits.train.select(_sound_rows(splits.train, broken)),
-        warnings=(*splits.warnings, text),
-    )
-
-
-def known_broken(file: Path) -> dict[str, str] | None:
-    """Returns why images are left out, by path; None if nobody has looked yet."""
-    if not file.is_file():
-        return None
-    broken: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-    return broken
-
-
-def _sound_rows(images: Images, broken: Mapping[str, str]) -> npt.NDArray[np.int64]:
-    sound = [row for row, path in enumerate(images.paths) if path not in broken]
-    return np.asarray(sound, np.int64)
 
 
 def check_trainable(train: Images, config: Config) -> None:

@@ -11,9 +11,11 @@ from dce_tf.base.files import write_json, write_text
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
 from dce_tf.datasets.digest import (
+    Home,
     common_folder,
     describe,
     differences,
+    folders_of,
     relative_paths,
 )
 from dce_tf.record.run_directory import RunDirectory
@@ -56,8 +58,11 @@ def check_own_data(
             f"{record['root']}; or another --exp for a run on these data; or "
             "--overwrite to start over."
         )
-    elif record["root"] != (root := str(common_folder(splits))):
-        _move(run, record, root, config)
+    else:
+        home = Home(splits)
+        now = {"root": str(home.root), **folders_of(home)}
+        if any(record.get(key) != value for key, value in now.items()):
+            _move(run, record, now, config)
 
 
 def other_data(run: RunDirectory, splits: Splits) -> str | None:
@@ -90,15 +95,15 @@ def known_left_out(run: RunDirectory, splits: Splits) -> dict[str, str] | None:
     record = _read(run) or {}
     if _LEFT_OUT not in record:
         return None
-    root = common_folder(splits)
+    home = Home(splits)
     reason = "it was broken when the run began"
-    return {f"{root / path}": reason for path in record[_LEFT_OUT]}
+    return {home.path(name): reason for name in record[_LEFT_OUT]}
 
 
 def keep_left_out(run: RunDirectory, splits: Splits, left_out: Iterable[str]) -> None:
     """Keeps which images the run leaves out, so that its rows stay what they are."""
     record = _read(run) or describe(splits)
-    paths = sorted(relative_paths(list(left_out), common_folder(splits)))
+    paths = sorted(Home(splits).names(list(left_out)))
     if record.get(_LEFT_OUT) != paths:
         _write(run, {**record, _LEFT_OUT: paths})
 
@@ -115,16 +120,29 @@ def _write(run: RunDirectory, record: Mapping[str, Any]) -> None:
 
 
 def _move(
-    run: RunDirectory, record: Mapping[str, Any], root: str, config: Config
+    run: RunDirectory,
+    record: Mapping[str, Any],
+    now: Mapping[str, Any],
+    config: Config,
 ) -> None:
     """Lets a run look for its data where they lie now."""
     if run.bad_images_file.is_file():
         broken = json.loads(run.bad_images_file.read_text(encoding="utf-8"))
-        paths = relative_paths(list(broken), Path(record["root"]))
-        moved = zip(paths, broken.values(), strict=True)
-        write_json(
-            run.bad_images_file, {f"{root}/{path}": reason for path, reason in moved}
-        )
+        moved = {_moved(path, record, now): why for path, why in broken.items()}
+        write_json(run.bad_images_file, moved)
     own = run.config().replace(data_dir=config.data.data_dir)
     write_text(run.config_file, own.to_json())
-    _write(run, {**record, "root": root})
+    _write(run, {**record, **now})
+
+
+def _moved(path: str, record: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Returns where an image lies that lay elsewhere."""
+    places = [
+        (old, now["folders"][name])
+        for name, old in record.get("folders", {}).items()
+        if Path(path).absolute().is_relative_to(old)
+    ]
+    # Of nested folders the inner one is that of its source.
+    places.sort(key=lambda place: len(place[0]))
+    old, new = places[-1] if places else (record["root"], now["root"])
+    return f"{new}/{relative_paths([path], Path(old))[0]}"

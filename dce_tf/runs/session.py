@@ -34,6 +34,7 @@ from dce_tf.network.caching import nearest_divisor
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
+from dce_tf.runs.mixing import build_sampler
 from dce_tf.runs.network import build_trainer, has_fixed_features, objective_of
 from dce_tf.sampling import SAMPLERS
 from dce_tf.training.averaging import AveragedEmbedder
@@ -287,7 +288,7 @@ def _batch_builder(
         batch_size=config.loss.batch_size,
         samples_per_class=config.loss.samples_per_class,
         seed=config.run.random_seed,
-        sampler=SAMPLERS.build(config.loss.sampler),
+        sampler=build_sampler(config.loss, train),
         cluster_batches=config.division.cluster_batches,
         num_steps=config.division.steps_per_epoch,
         max_steps=config.division.max_steps,

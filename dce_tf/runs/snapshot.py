@@ -68,9 +68,12 @@ class Snapshot:
         """
         labels, counts = np.unique(gallery.labels, return_counts=True)
         held = dict(zip(labels.tolist(), counts.tolist(), strict=True))
-        needed = 2 if gallery is query else 1
+        there = set(gallery.paths)
+        needed = [1 + (query.paths[row] in there) for row in self.queries]
         asked = query.labels[self.queries].tolist()
-        hopeless = np.array([held.get(label, 0) < needed for label in asked])
+        hopeless = np.array(
+            [held.get(label, 0) < n for label, n in zip(asked, needed, strict=True)]
+        )
         weights = 1 / np.arange(1, self.right.shape[1] + 1)
         found = self.right @ weights
         return np.lexsort((found, hopeless))[:NUM_SHOWN]
@@ -124,7 +127,8 @@ def take_snapshot(
     drawn = np.sort(rng.choice(len(query), min(NUM_QUERIES, len(query)), replace=False))
     queries = drawn if queries is None else queries
     # A fixed query may itself lie in the gallery: search one more and take it out.
-    itself = gallery is query
+    own = evaluation.search.own_rows[queries]
+    itself = bool(np.any(own >= 0))
     found, _ = find_neighbours(
         evaluation.query[queries],
         evaluation.gallery,
@@ -133,14 +137,14 @@ def take_snapshot(
         backend=backend,
     )
     if itself:
-        found = _without(found, queries)
+        found = _without(found, own)
     right = gallery.labels[found] == query.labels[queries][:, None]
     positive, negative = _pair_distances(evaluation, rng)
     return Snapshot(queries, found, right, positive, negative)
 
 
-def _without(found: Rows, queries: Rows) -> Rows:
-    other = found != queries[:, None]
+def _without(found: Rows, own: Rows) -> Rows:
+    other = found != own[:, None]
     other[other.all(axis=1), -1] = False
     return found[other].reshape(len(found), -1)
 
@@ -158,8 +162,8 @@ def _pair_distances(
     same = by_label[(first + rng.integers(np.maximum(count, 1)))[there]]
     positive = np.stack([left[there], same], axis=1)
     negative = np.stack([left, rng.integers(len(gallery), size=NUM_PAIRS)], axis=1)
-    if gallery is query:
-        positive = positive[positive[:, 0] != positive[:, 1]]
+    own = evaluation.search.own_rows
+    positive = positive[own[positive[:, 0]] != positive[:, 1]]
     negative = negative[query.labels[negative[:, 0]] != gallery.labels[negative[:, 1]]]
 
     def distances(pairs: Rows) -> Distances:

@@ -29,6 +29,7 @@ from dce_tf.runs.loading import (
     read_splits,
     selection_search,
 )
+from dce_tf.runs.mixing import check_mix, describe_mix, warn_of_copies
 from dce_tf.runs.network import rates_of
 from dce_tf.runs.outcome import conclude, show_report
 from dce_tf.runs.own_data import check_own_data, keep_left_out, known_left_out
@@ -96,6 +97,7 @@ def train(
     # Before anything is written, and before the search for broken images.
     check_backbone_file(config.network.backbone, config.data.image_size)
     read = read_splits(config.data)
+    check_mix(read, config)
     config = resolve(config, read.train)
     schedule = build_schedule(config.division)
     with (
@@ -134,6 +136,8 @@ def _train(
         config, run.bad_images_file, display, workers, splits=read, left_out=known
     )
     check_trainable(splits.train, config)
+    check_mix(splits, config)
+    splits = warn_of_copies(splits)
     if workers.is_chief:
         if rows is not None:
             keep_rows(run.clusters, rows, splits.train.labels)
@@ -165,6 +169,7 @@ def _fit(
         selection_search(splits, config),
         config.evaluation.select_on,
         config.evaluation.evaluate_every,
+        splits.sources,
     )
     progress = _restore(checkpoints, session, len(splits.train))
     keeper = Bookkeeping(
@@ -274,7 +279,7 @@ def _evaluate_untrained(
         snapshot.save(snapshot_file(run, "before"))
     keeper.progress.before = before.scores
     scores = {**before.scores, "mean_distance": before.mean_distance}
-    if config.evaluation.select_on == "val":
+    if config.evaluation.select_on == "val" or splits.sources:
         scores = evaluate.scores()
     record = EpochRecord(-1, "untrained", config.evaluation.select_on, dict(scores))
     record.logs["seconds_evaluate"] = time.perf_counter() - started
@@ -294,6 +299,8 @@ def _announce(
     else:
         parts.append(f"query {len(splits.query)}, gallery {len(splits.gallery)}")
     display.note(f"{config.data.dataset}: {'; '.join(parts)}.")
+    for line in describe_mix(splits, config):
+        display.note(line)
     display.note(f"Device: {devices.describe()}.")
     for warning in splits.warnings:
         display.note(f"Warning: {warning}")
