@@ -77,6 +77,25 @@ def write_folder(
     return root
 
 
+def write_mix(
+    root: Path,
+    num_classes: int = 8,
+    images_per_class: int = 6,
+    splits: Sequence[str] = ("train", "test"),
+) -> Path:
+    """Writes two data sets for `mix(csv=shop, folder=shelf)`, of images of two sizes.
+
+    Args:
+        root: What to pass as --data_dir.
+        num_classes: Of each split.
+        images_per_class: Of each class.
+        splits: Of the folder; the CSV index has a train and a test split.
+    """
+    write_csv(root / "shop", num_classes, images_per_class, 32)
+    write_folder(root / "shelf", num_classes, images_per_class, 48, splits)
+    return root
+
+
 def write_inshop(
     root: Path, num_classes: int = 8, images_per_class: int = 6, size: int = 32
 ) -> Path:

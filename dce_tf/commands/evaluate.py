@@ -24,6 +24,7 @@ from dce_tf.reports.scores import (
     open_set_lines,
     plot_recall_at,
     scores_table,
+    source_tables,
 )
 from dce_tf.reports.tables import print_table
 from dce_tf.reports.verification import (
@@ -162,6 +163,8 @@ def _notes(evaluations: Sequence[Evaluation]) -> list[str]:
 
 def _show(result: Mapping[str, Any], folder: Path, display: Display) -> None:
     print_table(scores_table(_with_lines(result)))
+    for table in source_tables(result["tests"]):
+        print_table(table)
     if "slices" in result:
         print_table(slices_table(result["slices"]))
     for line in open_set_lines(result["open_set"]) if "open_set" in result else ():

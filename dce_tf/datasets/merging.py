@@ -171,7 +171,8 @@ def _unite(marked: Mapping[str, Splits]) -> tuple[tuple[Search, ...], list[str]]
         gallery = query
     else:
         gallery = concatenate([search.gallery for search in searches])
-    return (Search(MERGED, query, gallery, is_union=True),), notes
+    united = tuple(marked)
+    return (Search(MERGED, query, gallery, united=united),), notes
 
 
 def _untrained(marked: Mapping[str, Splits]) -> list[str]:

@@ -137,15 +137,21 @@ class Search:
             object as `query` where each image is searched among all others.
         num_galleries: If above 0, `query` is cut again this many times: one random
             image of each class is the gallery, the rest are the queries.
-        is_union: Whether its images are those of other searches. Some of its queries
-            may then lie in the gallery, too, where each is hidden from itself.
+        united: Names of the sources whose searches it unites, as in `Splits.sources`;
+            empty where its images are its own. Of a union some queries may lie in the
+            gallery, too, where each is hidden from itself.
     """
 
     name: str
     query: Images
     gallery: Images
     num_galleries: int = 0
-    is_union: bool = False
+    united: tuple[str, ...] = ()
+
+    @property
+    def is_union(self) -> bool:
+        """Whether its images are those of other searches."""
+        return bool(self.united)
 
     @property
     def leave_one_out(self) -> bool:

@@ -16,6 +16,7 @@ from dce_tf.record import record_of
 from dce_tf.reports.display import Display
 from dce_tf.retrieval import SearchScores, score_grouping, score_search
 from dce_tf.retrieval.intervals import Interval, describe_few
+from dce_tf.retrieval.metrics import mean_scores
 from dce_tf.retrieval.rerankers import Reranker
 from dce_tf.retrieval.vectors import comparable, describe_lengths
 
@@ -86,9 +87,27 @@ class Evaluation:
         square = np.square(self.gallery, dtype=np.float64).sum(axis=1).mean()
         return float(np.sqrt(max(0.0, 2 * (square - centre @ centre))))
 
+    @property
+    def by_source(self) -> dict[str, dict[str, float]]:
+        """The retrieval metrics of the queries of each source, in a united search."""
+        owners = self.search.query.sources
+        if not self.search.is_union or owners is None:
+            return {}
+        return {
+            name: mean_scores(
+                {
+                    key: each[owners == number]
+                    for key, each in self.retrieval.values.items()
+                }
+            )
+            for number, name in enumerate(self.search.united)
+            if np.any(owners == number)
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Returns what reports store."""
         return {
+            **({"by_source": self.by_source} if self.search.is_union else {}),
             "queries": len(self.retrieval.labels),
             "gallery": len(self.search.gallery),
             "scores": self.scores,

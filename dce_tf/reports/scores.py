@@ -50,6 +50,26 @@ def _cell(result: Mapping[str, Any], metric: str) -> str:
     return text
 
 
+def source_tables(results: Results) -> list[Table]:
+    """Returns a table for each united search: what queries of each source find in it.
+
+    Args:
+        results: The scores.
+    """
+    tables = []
+    for name, result in results.items():
+        if by_source := result.get("by_source"):
+            table = Table(title=f"Search {name!r}, by the source of the query")
+            table.add_column("metric", no_wrap=True)
+            for source in by_source:
+                table.add_column(source, justify="right")
+            for metric in next(iter(by_source.values())):
+                scores = (each[metric] for each in by_source.values())
+                table.add_row(metric, *(f"{score:.4f}" for score in scores))
+            tables.append(table)
+    return tables
+
+
 def open_set_lines(result: Mapping[str, Any]) -> list[str]:
     """Says what `runs.open_set.score_open_set` found.
 

@@ -33,7 +33,9 @@ def model_card(config: Config, report: Mapping[str, Any] | None) -> dict[str, An
     settings = config.as_dict()
     known = report or dict.fromkeys(_REPORTED)
     return {
-        "name": f"{config.data.dataset}-{config.run.dir}-{config.run.exp}",
+        "name": (
+            f"{config.data.dataset.partition('(')[0]}-{config.run.dir}-{config.run.exp}"
+        ),
         "data": {
             "dataset": config.data.dataset,
             "classes": "those of the test are not among those trained on",

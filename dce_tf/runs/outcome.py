@@ -22,7 +22,12 @@ from dce_tf.reports.clusters import plot_clusters
 from dce_tf.reports.display import Display
 from dce_tf.reports.neighbours_sheet import plot_neighbours
 from dce_tf.reports.plots import plot_distances, plot_recall
-from dce_tf.reports.scores import SELECTED_ON_TEST, open_set_lines, scores_table
+from dce_tf.reports.scores import (
+    SELECTED_ON_TEST,
+    open_set_lines,
+    scores_table,
+    source_tables,
+)
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.runs.environment import environment
@@ -201,6 +206,8 @@ def show_report(report: dict[str, Any], run: RunDirectory, display: Display) -> 
     display.console.print(table)
     if len(report["tests"]) > 1:
         display.console.print(scores_table(report["tests"]))
+    for table in source_tables(report["tests"]):
+        display.console.print(table)
     for line in open_set_lines(report["open_set"]) if report["open_set"] else ():
         display.note(line)
     display.note(

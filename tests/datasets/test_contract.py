@@ -22,13 +22,14 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "glyphs": lambda root: root,
     "hf": foreign.write_hf,
     "inshop": fakes.write_inshop,
+    "mix": fakes.write_mix,
     "sop": fakes.write_sop,
     "tfds": foreign.write_tfds,
     "vid": fakes.write_vid,
     "webdataset": foreign.write_webdataset,
     "whale": fakes.write_whale,
 }
-SPECS = {"tfds": "tfds(name=tiny_fruit)"}
+SPECS = {"tfds": "tfds(name=tiny_fruit)", "mix": "mix(csv=shop, folder=shelf)"}
 
 
 @pytest.fixture(params=list(DATASETS))
