@@ -74,3 +74,25 @@ def test_a_script_that_takes_a_name_twice_is_refused(cheeses: Registry[tuple]) -
     register_as(cheeses, __file__)
     with pytest.raises(ValueError, match="registered twice"):
         register_as(cheeses, __file__)
+
+
+def test_an_entry_may_read_its_parentheses_its_own_way(
+    cheeses: Registry[tuple],
+) -> None:
+    def grammar(spec: str) -> dict:
+        if spec.count("+") != 1:
+            raise UsageError(f"two, please, not {spec}")
+        return {"parts": tuple(spec[len("board(") : -1].split("+"))}
+
+    @cheeses.register("board", grammar=grammar)
+    def board(parts: tuple[str, ...], age: int = 0) -> tuple:
+        return (*parts, age)
+
+    assert cheeses.has_grammar("board")
+    assert not cheeses.has_grammar("gouda")
+    assert cheeses.build("board(a=1+b)", age=3) == ("a=1", "b", 3)
+    with pytest.raises(UsageError, match=r"two, please, not  board \(a\)"):
+        cheeses.check(" board (a)")
+    cheeses.forget("board")
+    with pytest.raises(UsageError, match="Unknown cheese 'board'"):
+        cheeses.check("board(a=1)")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from dce_tf.datasets import DATASETS, Images, Search, Splits
-from dce_tf.datasets.digest import common_folder, describe, differences
+from dce_tf.datasets.digest import Home, common_folder, describe, differences
 from tests import fakes
 
 
-def read(root: Path, dataset: str = "csv") -> Splits:
-    return DATASETS.build(dataset, data_dir=str(root))
+def read(root: Path | None, dataset: str = "csv") -> Splits:
+    return DATASETS.build(dataset, data_dir=None if root is None else str(root))
 
 
 @pytest.fixture
@@ -161,3 +161,35 @@ def test_images_of_no_known_class_are_part_of_it(tmp_path: Path) -> None:
     (root / "sample_submission.csv").write_text("\n".join(lines[:-1]))
     (found,) = differences(record, build())
     assert found.startswith("unlabelled: 20 images of")
+
+
+def test_sources_of_a_mix_may_move_each_by_itself(tmp_path: Path) -> None:
+    root = fakes.write_mix(tmp_path / "mix", 3, 3, ("train", "query", "gallery"))
+
+    def build(shop: Path, shelf: Path) -> Splits:
+        return read(None, f"mix(csv={shop}, folder={shelf})")
+
+    splits = build(root / "shop", root / "shelf")
+    record = describe(splits)
+    assert list(record["splits"]) == [
+        "train",
+        "shop: test",
+        "shelf: query",
+        "shelf: gallery",
+    ]
+    assert record["folders"] == {
+        "shop": str(root / "shop" / "images"),
+        "shelf": str(root / "shelf"),
+    }
+    other = shutil.copytree(root / "shelf", tmp_path / "far" / "away" / "shelf")
+    moved = build(root / "shop", other)
+    assert differences(record, moved) == []
+    before, now = Home(splits), Home(moved)
+    names = before.names(splits.query.paths)
+    assert names[0] == "shop/test/id_00000006/00.jpg"
+    assert names == now.names(moved.query.paths)
+    assert [now.path(name) for name in names] == list(moved.query.paths)
+    (other / "query" / "id_00000006" / "00.jpg").unlink()
+    (found,) = differences(record, build(root / "shop", other))
+    assert found.startswith("shelf: query: 9 images of 3 classes then, 8 images")
+    assert "now shelf/query/id_00000006/01.jpg of 'shelf/id_00000006'" in found

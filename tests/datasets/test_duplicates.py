@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dce_tf.datasets.duplicates import Occurrence, find_duplicates
+from dce_tf.datasets.duplicates import Occurrence, find_duplicates, find_shared
 from dce_tf.datasets.splits import Images
 
 
@@ -57,3 +57,22 @@ def test_links_are_the_file_they_name(folder: Path) -> None:
 def test_empty_and_missing_files_are_no_duplicates(folder: Path) -> None:
     classes = {"nothing": "x", "nothing_again": "y", "gone": "x", "gone_too": "y"}
     assert find_duplicates({"train": part(folder, **classes)}) == []
+
+
+def test_copies_and_links_are_found_across_sources_only(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "b")
+    (folder / "long").write_bytes(b"x" * 5000 + b"1")
+    (folder / "longer").write_bytes(b"x" * 5000 + b"2")  # It begins like the other.
+
+    def paths(*names: str) -> list[str]:
+        return [str(folder / name) for name in names]
+
+    sources = {
+        "one": paths("a", "a_again", "b", "nothing", "long", "gone"),
+        "two": paths("a_third", "link", "nothing_again", "longer", "c"),
+    }
+    assert find_shared(sources) == [
+        tuple(paths("a", "a_again", "a_third")),
+        tuple(paths("b", "link")),
+    ]
+    assert find_shared({"one": paths("a", "a_again"), "two": paths("c")}) == []

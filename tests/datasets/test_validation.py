@@ -1,9 +1,17 @@
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 
 from dce_tf.base.errors import UsageError
-from dce_tf.datasets import Images
-from dce_tf.datasets.validation import hold_out_classes, hold_out_fold
+from dce_tf.datasets import Images, Search, Splits
+from dce_tf.datasets.merging import merge
+from dce_tf.datasets.validation import (
+    hold_out_by_source,
+    hold_out_classes,
+    hold_out_fold,
+)
 
 
 def images(*sizes: int) -> Images:
@@ -97,3 +105,48 @@ def test_seed_decides_the_folds() -> None:
 def test_too_many_folds_are_refused(sizes: tuple[int, ...], remedy: str) -> None:
     with pytest.raises(UsageError, match=f"--num_folds=4 is too many .* {remedy}"):
         hold_out_fold(images(*sizes), 4, 0, seed=0)
+
+
+def source(name: str, *sizes: int, val: bool = False) -> Splits:
+    def of(split: str, *sizes: int) -> Images:
+        part = images(*sizes)
+        paths = tuple(f"/{name}/{split}/{path}" for path in part.paths)
+        names = tuple(f"{split}_{each}" for each in part.class_names)
+        return dataclasses.replace(part, paths=paths, class_names=names)
+
+    test = of("test", 2, 2)
+    own = of("val", 2, 2) if val else None
+    return Splits(of("train", *sizes), own, (Search("test", test, test),))
+
+
+def test_each_source_of_a_mix_holds_out_classes_of_its_own() -> None:
+    mix = merge({"x": source("x", *[3] * 20), "y": source("y", *[2] * 10)})
+    cut = functools.partial(hold_out_classes, fraction=0.3, seed=0)
+    train, val = hold_out_by_source(mix, cut)
+    assert named(train) | named(val) == named(mix.train)
+    assert not set(train.class_names) & set(val.class_names)
+    held = [name.partition("/")[0] for name in val.class_names]
+    assert (held.count("x"), held.count("y")) == (6, 3)
+    for part in (train, val):
+        assert np.unique(part.labels).tolist() == list(range(len(part.class_names)))
+        for label, owner in zip(part.labels, part.sources, strict=True):
+            assert part.class_names[label][0] == "xy"[owner]
+    alone = hold_out_classes(source("y", *[2] * 10).train, 0.3, seed=0)[1]
+    assert {f"y/{each}" for each in alone.class_names} < set(val.class_names)
+
+
+def test_a_source_with_validation_images_keeps_its_classes() -> None:
+    mix = merge({"x": source("x", *[3] * 10), "y": source("y", *[2] * 9, val=True)})
+    cut = functools.partial(hold_out_classes, fraction=0.3, seed=0)
+    train, val = hold_out_by_source(mix, cut)
+    assert sum(name.startswith("y/train_") for name in train.class_names) == 9
+    held = [name for name in val.class_names if name.startswith("y/")]
+    assert held == ["y/val_class_00", "y/val_class_01"]
+    assert sum(name.startswith("x/train_") for name in val.class_names) == 3
+
+
+def test_a_source_that_cannot_be_cut_is_named() -> None:
+    mix = merge({"x": source("x", *[3] * 20), "few": source("few", 2, 2, 2)})
+    cut = functools.partial(hold_out_classes, fraction=0.3, seed=0)
+    with pytest.raises(UsageError, match=r"^few: --val_fraction=0\.3 holds out"):
+        hold_out_by_source(mix, cut)

@@ -94,3 +94,27 @@ def test_intervals_hold_the_means() -> None:
     for name, (low, high) in scores.intervals.items():
         assert low <= scores.means[name] <= high
         assert high - low < 0.5
+
+
+@pytest.mark.parametrize("exclude", ["none", "same_image", "same_camera"])
+def test_queries_of_a_union_do_not_find_themselves(exclude: str) -> None:
+    # The first 30 are searched among themselves, too; 25 of the gallery are not asked.
+    (x, y), rng = random_set(4, 70), np.random.default_rng(5)
+    group = rng.integers(-1, 4, size=70).astype(np.int32)
+    whole = images(y, group)
+    asked = np.concatenate([np.arange(30), np.arange(55, 70)])
+    there = rng.permutation(55)
+    search = Search(
+        "merged", whole.keep(asked), whole.keep(there), united=("one", "two")
+    )
+    assert search.overlaps
+
+    def hidden(i: int, j: int) -> bool:
+        mine, other = asked[i], there[j]
+        same = group[mine] == group[other] and group[mine] >= 0
+        in_group = same and (exclude == "same_image" or y[mine] == y[other])
+        return mine == other or (exclude != "none" and in_group)
+
+    got = score(search, x[asked], x[there], exclude=exclude)
+    expected = by_loop(x[asked], y[asked], x[there], y[there], False, hidden)
+    assert got == pytest.approx(expected, abs=1e-6)

@@ -113,7 +113,7 @@ def test_search_for_broken_images_is_made_once(
 ) -> None:
     root = fakes.write_folder(tmp_path, num_classes=10, images_per_class=3)
     load(root, val_fraction=0.2)
-    monkeypatch.setattr("dce_tf.runs.loading.find_broken", None)
+    monkeypatch.setattr("dce_tf.runs.broken.find_broken", None)
     load(root, val_fraction=0.2)
 
 
