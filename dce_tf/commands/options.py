@@ -83,7 +83,7 @@ def entries(kind: str) -> list[tuple[str, str]]:
         if registry.origin(name) is not None:
             summary += f" (From {registry.origin(name)}.)"
         if registry.has_grammar(name):
-            options = ["..."]  # Which is told by an example.
+            options = ["..."]  # The summary has an example.
         found.append((f"{name}({', '.join(options)})" if options else name, summary))
     if applications:
         text = f"Networks of keras.applications: {', '.join(applications)}."

@@ -109,8 +109,9 @@ def test_best_is_there_for_every_reader(
 ) -> None:
     given: list[dict] = []
     monkeypatch.setattr(train, "run", lambda settings, _: given.append(settings) or 0)
-    assert cli.main(["--profile=best", f"--dataset={dataset}"]) == 0
-    assert given[0]["dataset"] == dataset
+    spec = "mix(csv=a, glyphs)" if dataset == "mix" else dataset
+    assert cli.main(["--profile=best", f"--dataset={spec}"]) == 0
+    assert given[0]["dataset"] == spec
     assert given[0]["loss"] == "multi_similarity"
     assert given[0]["num_clusters"] == 1
     check(from_flags(given[0]))
