@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dce_tf.losses.proxy_anchor import ProxyAnchorLoss
     from dce_tf.losses.triplet import TripletLoss
     from dce_tf.miners.pairs import Miner, Pairs
+    from dce_tf.network.distillation import Distillation
     from dce_tf.network.fitting import ModelWithLoss
     from dce_tf.network.layers import DivideConquerEmbedding
     from dce_tf.network.matches import explain_match
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Config": "config",
     "ContrastiveLoss": "losses.contrastive",
+    "Distillation": "network.distillation",
     "DivideConquerEmbedding": "network.layers",
     "DividedData": "training.divided_data",
     "EmbeddingModel": "network.model",
@@ -77,6 +79,7 @@ _HOMES = {
 __all__ = [
     "Config",
     "ContrastiveLoss",
+    "Distillation",
     "DivideConquerEmbedding",
     "DividedData",
     "EmbeddingModel",

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 REGISTERED = {
+    "dce_tf.network.distillation": ("Distillation",),
     "dce_tf.network.fitting": ("ModelWithLoss",),
     "dce_tf.network.layers": (
         "DivideConquerEmbedding",

@@ -1,6 +1,7 @@
 """Every setting of a run, once: the fields of its parts are the list of flags."""
 
 from dce_tf.config.data import DataSettings
+from dce_tf.config.distillation import DistillationSettings
 from dce_tf.config.division import DivisionSettings
 from dce_tf.config.evaluation import EvaluationSettings
 from dce_tf.config.flags import canonical_name, define_flags, from_flags, to_flags
@@ -13,6 +14,7 @@ from dce_tf.config.whole import Config, help_groups
 __all__ = [
     "Config",
     "DataSettings",
+    "DistillationSettings",
     "DivisionSettings",
     "EvaluationSettings",
     "LossSettings",

@@ -9,6 +9,7 @@ from typing import Any
 from dce_tf.base.errors import UsageError
 from dce_tf.base.registry import suggest
 from dce_tf.config.data import DataSettings
+from dce_tf.config.distillation import DistillationSettings
 from dce_tf.config.division import DivisionSettings
 from dce_tf.config.evaluation import EvaluationSettings
 from dce_tf.config.loss import LossSettings
@@ -22,6 +23,7 @@ PARTS: dict[str, type[Part]] = {
     "network": NetworkSettings,
     "division": DivisionSettings,
     "loss": LossSettings,
+    "distillation": DistillationSettings,
     "optimizer": OptimizerSettings,
     "evaluation": EvaluationSettings,
     "run": RunSettings,
@@ -48,6 +50,7 @@ class Config:
     network: NetworkSettings
     division: DivisionSettings
     loss: LossSettings
+    distillation: DistillationSettings
     optimizer: OptimizerSettings
     evaluation: EvaluationSettings
     run: RunSettings
@@ -91,6 +94,12 @@ class Config:
             raise UsageError(
                 f"--train={loss.train} moves the parts of all learners, and "
                 "--isolated_learners holds them still. Leave one of the two out."
+            )
+        if division.isolated_learners and self.distillation.teacher is not None:
+            raise UsageError(
+                f"--teacher={self.distillation.teacher} teaches the whole embedding, "
+                "the parts of all learners, and --isolated_learners holds them still. "
+                "Leave one of the two out."
             )
         if division.parts == "heads" and loss.train == "learner":
             raise UsageError(

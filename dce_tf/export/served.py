@@ -48,6 +48,13 @@ class ServedModel:
                 f"expected {SERVE_BYTES}, from encoded images to embeddings."
             )
         self._embed = signatures[SERVE_BYTES]
+        _, taken = self._embed.structured_input_signature
+        if [each.dtype for each in taken.values()] != [tf.string]:
+            found = [f"{each.dtype.name} {each.shape}" for each in taken.values()]
+            raise ValueError(
+                f"{folder}: its {SERVE_BYTES} takes {' and '.join(found) or 'nothing'};"
+                " expected encoded images, string (num_images,)."
+            )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,8 +12,9 @@ import tensorflow as tf
 from dce_tf.base.errors import UsageError
 from dce_tf.batch.labels import require
 from dce_tf.losses import MetricLoss, Space
+from dce_tf.network.distillation import Distillation
 from dce_tf.network.objective import Objective
-from dce_tf.network.step import Place, Step
+from dce_tf.network.step import Place, Step, learner_and_teacher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class FittedModel(keras.Model):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.metric_loss: MetricLoss | None = None
+        self.distillation: Distillation | None = None
         self._way = Way()
         self._functions: dict[Way, Any] = {}
         self.train_function: Any = None
@@ -62,6 +64,7 @@ class FittedModel(keras.Model):
         seed: int = 0,
         objective: Objective | Mapping[str, Any] | None = None,
         micro_batch_size: int = 0,
+        distillation: Distillation | Mapping[str, Any] | None = None,
         jit_compile: bool = False,
         **options: Any,
     ) -> None:
@@ -83,6 +86,8 @@ class FittedModel(keras.Model):
             micro_batch_size: Images whose features a device computes at a time, so that
                 a large batch takes the memory of a small one; the backbone runs forward
                 twice. 0 for all of a batch.
+            distillation: What the whole embedding learns from a teacher, whose
+                embeddings are in the data; its options as a dictionary will do.
             jit_compile: Compile the step with XLA, where wrong labels make the loss
                 NaN instead of an error.
             **options: Of `keras.Model.compile`.
@@ -92,29 +97,17 @@ class FittedModel(keras.Model):
                 micro-batch is wanted of a model whose features of an image are not the
                 same each time.
         """
-        if loss is not None and not isinstance(loss, MetricLoss):
-            raise UsageError(
-                f"{type(self).__name__} is trained with a loss of dce_tf, such as "
-                f"dce_tf.MarginLoss(); received {loss!r}. For another one subclass "
-                "dce_tf.MetricLoss."
-            )
-        if micro_batch_size < 0:
-            raise UsageError(
-                f"micro_batch_size={micro_batch_size}: expected a number of images, or "
-                "0 for all of a batch."
-            )
-        if micro_batch_size and not self.repeats_features:
-            raise UsageError(
-                f"micro_batch_size={micro_batch_size} computes the features of each "
-                "image twice, which must come out the same. Use dce_tf.EmbeddingModel "
-                "with freeze_batch_norm=True."
-            )
+        self._check_options(loss, micro_batch_size)
         options.pop("loss_weights", None)
         super().compile(optimizer, metrics=metrics, jit_compile=jit_compile, **options)
+        distillation = Distillation.of(distillation)
         with self.distribute_strategy.scope():
             if loss is not None:
                 loss.build(self.space)
+            if distillation is not None:
+                distillation.build(self.space.units)
         self.metric_loss = loss
+        self.distillation = distillation
         if not isinstance(objective, Objective):
             objective = Objective(**(objective or {}))
         self._functions = {}
@@ -140,6 +133,26 @@ class FittedModel(keras.Model):
                 isolated=isolated,
                 objective=objective,
                 micro_batch_size=micro_batch_size,
+                distillation=distillation,
+            )
+
+    def _check_options(self, loss: MetricLoss | None, micro_batch_size: int) -> None:
+        if loss is not None and not isinstance(loss, MetricLoss):
+            raise UsageError(
+                f"{type(self).__name__} is trained with a loss of dce_tf, such as "
+                f"dce_tf.MarginLoss(); received {loss!r}. For another one subclass "
+                "dce_tf.MetricLoss."
+            )
+        if micro_batch_size < 0:
+            raise UsageError(
+                f"micro_batch_size={micro_batch_size}: expected a number of images, or "
+                "0 for all of a batch."
+            )
+        if micro_batch_size and not self.repeats_features:
+            raise UsageError(
+                f"micro_batch_size={micro_batch_size} computes the features of each "
+                "image twice, which must come out the same. Use dce_tf.EmbeddingModel "
+                "with freeze_batch_norm=True."
             )
 
     def train_as(self, way: Way) -> None:
@@ -156,10 +169,12 @@ class FittedModel(keras.Model):
         Args:
             data: `(images, labels)`, or `(images, labels, learner)` with the learner
                 whose cluster the batch is of, integer `(batch,)`, the same all over it.
+                With a distillation `(images, labels, {"teacher": embeddings})`, float
+                `(batch, teacher_dim)`, and beside them `"learner"`, if there is one.
         """
         if self.metric_loss is None:
             raise UsageError("fit needs a loss: compile(loss=dce_tf.MarginLoss()).")
-        images, labels, learner = _unpacked(data)
+        images, labels, learner, teacher = _unpacked(data)
         if learner is not None:
             learner = _one_learner(learner)
         if self._way.whole:
@@ -170,7 +185,7 @@ class FittedModel(keras.Model):
             tf.cast(self.optimizer.iterations, tf.int32),
             self._way.num_active or self.space.num_learners,
         )
-        loss, _ = self._step(self, images, labels, place, self._trained())
+        loss, _ = self._step(self, images, labels, place, self._trained(), teacher)
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
         return {"loss": self._loss_tracker.result()}
 
@@ -185,12 +200,19 @@ class FittedModel(keras.Model):
                 "There is nothing to evaluate: what the loss keeps is of the training "
                 "images. Give compile metrics=[dce_tf.RecallAtK(1)]."
             )
-        images, labels, _ = _unpacked(data)
+        images, labels, *_ = _unpacked(data)
         embedding = self(images, training=False)
         if self.metric_loss is not None and self._tells_validation_loss:
             loss = self.metric_loss.compute(labels, embedding)
             self._loss_tracker.update_state(loss, sample_weight=tf.shape(images)[0])
         return self.compute_metrics(images, labels, embedding)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Returns the metrics; the third part of the data is no weight."""
+        del sample_weight
+        return super().compute_metrics(x, y, y_pred)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the metrics, without a loss that was not computed."""
@@ -217,8 +239,8 @@ class FittedModel(keras.Model):
         return [*super().weights, *self._of_loss()]
 
     def _of_loss(self) -> list[Any]:
-        loss = getattr(self, "metric_loss", None)
-        return [] if loss is None else loss.variables
+        losses = (getattr(self, name, None) for name in ("metric_loss", "distillation"))
+        return [each for loss in losses if loss is not None for each in loss.variables]
 
     def _trained(self) -> list[Any]:
         resting = {id(v) for v in self.backbone_variables if self._way.frozen}
@@ -243,8 +265,15 @@ class FittedModel(keras.Model):
         """Returns what `compile` was called with."""
         config = super().get_compile_config()
         if config:
-            loss = keras.saving.serialize_keras_object(self.metric_loss)
-            config = {**config, "loss": loss, **self._own_options}
+            losses = {"loss": self.metric_loss, "distillation": self.distillation}
+            config = {
+                **config,
+                **{
+                    name: keras.saving.serialize_keras_object(loss)
+                    for name, loss in losses.items()
+                },
+                **self._own_options,
+            }
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -324,22 +353,24 @@ class ModelWithLoss(FittedModel):
         return cls(model, **config)
 
 
-def _unpacked(data: Any) -> tuple[Any, Any, Any]:
-    """Returns images, labels and the learner, or None."""
+def _unpacked(data: Any) -> tuple[Any, Any, Any, Any]:
+    """Returns images, labels, the learner and the teacher's embeddings, or None."""
     parts = data if isinstance(data, tuple | list) else (data,)
     if len(parts) not in (2, 3):
         raise ValueError(
             "The data must be (images, labels), or (images, labels, learner); received "
             f"{len(parts)} parts."
         )
-    images, labels, learner = (*parts, None)[:3]
+    images, labels, third = (*parts, None)[:3]
+    learner, teacher = learner_and_teacher(third)
     if learner is not None and not tf.as_dtype(learner.dtype).is_integer:
         raise ValueError(
             "The third part of the data must be the learner of the batch, integer; "
             f"received {tf.as_dtype(learner.dtype).name}. Sample and class weights are "
-            "not supported: pairs are what is compared."
+            "not supported: pairs are what is compared. A teacher's embeddings come as "
+            "{'teacher': embeddings}."
         )
-    return images, labels, learner
+    return images, labels, learner, teacher
 
 
 def _one_learner(learner: Any) -> Any:

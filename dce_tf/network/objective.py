@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dce_tf.base.errors import UsageError
 from dce_tf.losses import MetricLoss
+from dce_tf.network.teaching import similarity_cross_entropy
 
 TRAINS = ("learner", "learner+whole", "all", "all+whole")
 
@@ -23,10 +24,9 @@ class Objective:
             gradient of each image scaled by how near it is to the learner's centroid;
             `"all+whole"`.
         whole_weight: Of the whole embedding's loss beside that of learners.
-        teach: Weight of what the whole embedding learns from the batch's learner: the
-            cross-entropy between the similarities that either sees in the batch, from
-            which no gradient reaches the learner (Roth et al., S2SD, ICML 2021,
-            equation 3; Ypsilantis et al., UDON, NeurIPS 2024).
+        teach: Weight of what the whole embedding learns from the batch's learner: see
+            `similarity_cross_entropy` (Roth et al., S2SD, ICML 2021, equation 3;
+            Ypsilantis et al., UDON, NeurIPS 2024).
         teach_temperature: Divides those similarities.
         decorrelation: Weight of the mean squared correlation between the numbers of two
             learners over the batch, which drives learners apart (in the spirit of
@@ -105,7 +105,9 @@ class Objective:
             return total
         total += self.whole_weight * loss_of(whole, None)
         if self.teach:
-            total += self.teach * self._taught(part, whole)
+            total += self.teach * similarity_cross_entropy(
+                part, whole, self.teach_temperature
+            )
         return total
 
     def _of_all(self, model: Any, raw: Any, nearness: Any, loss_of: Any) -> Any:
@@ -121,20 +123,6 @@ class Objective:
         if self.decorrelation:
             total += self.decorrelation * correlation(parts)
         return total
-
-    def _taught(self, teacher: Any, student: Any) -> Any:
-        """Returns the cross-entropy of the student's similarities, float32 scalar."""
-        # An image is not compared with itself.
-        self_far = 1e9 * tf.eye(tf.shape(student)[0])
-
-        def logits(vectors: Any) -> Any:
-            similarity = tf.matmul(vectors, vectors, transpose_b=True)
-            return similarity / self.teach_temperature - self_far
-
-        wanted = tf.nn.softmax(logits(tf.stop_gradient(teacher)))
-        found = tf.nn.log_softmax(logits(student))
-        rows = tf.reduce_sum(wanted * tf.where(wanted > 0, found, 0.0), axis=1)
-        return -tf.reduce_mean(rows)
 
 
 def correlation(parts: list[Any]) -> Any:

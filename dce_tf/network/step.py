@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -15,6 +15,7 @@ from dce_tf.network.caching import (
     features_in_parts,
     num_parts,
 )
+from dce_tf.network.distillation import Distillation
 from dce_tf.network.objective import Objective
 
 
@@ -62,6 +63,8 @@ class Step:
         objective: What the loss is computed on; by default the learner.
         micro_batch_size: Images whose features a device computes at a time; 0 for all
             of a batch. The model must compute the same features twice.
+        distillation: What the whole embedding learns from a teacher beside that; built,
+            and its variables among those to train. None without a teacher.
     """
 
     loss: MetricLoss
@@ -73,6 +76,7 @@ class Step:
     on_features: bool = False
     objective: Objective = dataclasses.field(default_factory=Objective)
     micro_batch_size: int = 0
+    distillation: Distillation | None = None
 
     def __call__(
         self,
@@ -81,6 +85,7 @@ class Step:
         labels: Any,
         place: Place,
         variables: Sequence[Any],
+        teacher: Any = None,
     ) -> tuple[Any, Any]:
         """Takes the step.
 
@@ -89,12 +94,25 @@ class Step:
             inputs: Images, or features.
             labels: Class of each image, integers `(batch,)` or `(batch, 1)`.
             place: Where in the training this is.
-            variables: What to train of the model and the loss.
+            variables: What to train of the model, the loss and the distillation.
+            teacher: The teacher's embeddings of the images, float `(batch,
+                teacher_dim)`; None without a distillation.
 
         Returns:
             The loss before the step, float32 scalar, and the features of the images,
             float32 `(batch, feature_dim)`.
+
+        Raises:
+            ValueError: If there is a distillation and no teacher, or the reverse.
         """
+        if (self.distillation is None) != (teacher is None):
+            missing = "a distillation" if self.distillation is None else "embeddings"
+            raise ValueError(
+                "A distillation needs the teacher's embeddings of each batch, and they "
+                f"need one; {missing} is what is missing. The data has them as (images,"
+                " labels, {'teacher': embeddings}), and distillation=Distillation() "
+                "says what is learned from them."
+            )
         count = 1 if self.on_features else num_parts(inputs, self.micro_batch_size)
         features = inputs
         if count > 1:
@@ -107,7 +125,7 @@ class Step:
             elif not self.on_features:
                 features = model.features(inputs, training=True)
             raw = model.project(features, training=True)
-            loss = self._loss(model, features, raw, labels, place)
+            loss = self._loss(model, features, raw, labels, place, teacher)
             for variable in variables:
                 if variable.regularizer is not None:
                     loss += variable.regularizer(variable)
@@ -131,7 +149,13 @@ class Step:
         return loss, tf.cast(features, tf.float32)
 
     def _loss(
-        self, model: Any, features: Any, raw: Any, labels: Any, place: Place
+        self,
+        model: Any,
+        features: Any,
+        raw: Any,
+        labels: Any,
+        place: Place,
+        teacher: Any,
     ) -> Any:
         nearness = None
         if self.objective.trains_all and place.learner is not None:
@@ -145,6 +169,8 @@ class Step:
                 nearness = replica.all_gather(nearness, axis=0)
             # What comes from a pipeline may lie on no device yet.
             labels = replica.all_gather(tf.identity(labels), axis=0)
+            if teacher is not None:
+                teacher = replica.all_gather(tf.identity(teacher), axis=0)
         seed = tf.stack([self.seed, place.number])
         loss = self.objective(
             self.loss,
@@ -159,4 +185,29 @@ class Step:
             own = place.learner if self.isolated else None
             penalty = model.embedding.mask_penalty(place.num_active, own)
             loss += self.mask_penalty * penalty
+        if self.distillation is not None:
+            loss += self.distillation.compute(teacher, model.part(raw, None))
         return loss
+
+
+def learner_and_teacher(part: Any) -> tuple[Any, Any]:
+    """Reads the third part of a batch.
+
+    Args:
+        part: The learner, integer `(batch,)`; or a dictionary of it, `"learner"`, and
+            of the teacher's embeddings, `"teacher"`, float `(batch, teacher_dim)`.
+
+    Returns:
+        The learner and the embeddings, None each where it is not there.
+
+    Raises:
+        ValueError: If the dictionary has anything else.
+    """
+    if not isinstance(part, Mapping):
+        return part, None
+    if unknown := part.keys() - {"learner", "teacher"}:
+        raise ValueError(
+            "The third part of the data may have 'learner' and 'teacher'; received "
+            f"{', '.join(map(repr, sorted(unknown)))}."
+        )
+    return part.get("learner"), part.get("teacher")

@@ -106,6 +106,11 @@ class RunDirectory:
         return self.path / "data.json"
 
     @property
+    def teacher_file(self) -> Path:
+        """Which teacher it learns from; beside it lie that one's embeddings."""
+        return self.path / "teacher" / "teacher.json"
+
+    @property
     def labels_file(self) -> Path:
         """The classes trained on, a line each; there when the run is done."""
         return self.path / "labels.txt"
@@ -183,6 +188,15 @@ class RunDirectory:
             self.report_file.read_text(encoding="utf-8")
         )
         return report
+
+    def teacher(self) -> dict[str, Any] | None:
+        """Reads which teacher it learns from: `source`, `fingerprint`; None if none."""
+        if not self.teacher_file.is_file():
+            return None
+        teacher: dict[str, Any] = json.loads(
+            self.teacher_file.read_text(encoding="utf-8")
+        )
+        return teacher
 
     def write_report(self, report: dict[str, Any]) -> None:
         """Writes the report, atomically: its being there means the run is done."""

@@ -108,9 +108,11 @@ class Bookkeeping(keras.callbacks.Callback):
 
 def stateful_variables(trainer: Trainer) -> Sequence[Any]:
     """Returns every variable that the next step depends on, in an order that stays."""
+    distillation = trainer.loop.step.distillation
     return [
         *trainer.model.variables,
         *trainer.loss.variables,
+        *(distillation.variables if distillation else []),
         *trainer.optimizer.variables,
         *(trainer.average.variables if trainer.average else []),
     ]

@@ -91,7 +91,7 @@ def export_run(
         config.data.image_size,
         settings.folder or run.export.with_name(f"{run.export.name}{settings.suffix}"),
         settings,
-        card=model_card(config, report),
+        card=model_card(config, report, run.teacher()),
         calibration=read_calibration(run, model),
         labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
         real_images=image_source(data or config, run.bad_images_file),

@@ -10,11 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.config import Config, DivisionSettings, LossSettings, OptimizerSettings
+from dce_tf.config import (
+    Config,
+    DistillationSettings,
+    DivisionSettings,
+    LossSettings,
+    OptimizerSettings,
+)
 from dce_tf.images.augmentation import AUGMENTATIONS
 from dce_tf.losses import MetricLoss, build_loss
 from dce_tf.network.backbones import build_backbone
 from dce_tf.network.backbones.blocks import checkpoint_blocks, train_last_blocks
+from dce_tf.network.distillation import Distillation
 from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import PRECISIONS, EmbeddingModel, set_precision
 from dce_tf.network.objective import Objective
@@ -78,6 +85,7 @@ def build_trainer(
     strategy: tf.distribute.Strategy,
     keep_features: Callable[[Any, Any], None] | None = None,
     backbone: keras.Model | None = None,
+    teacher_dim: int | None = None,
 ) -> Trainer:
     """Builds the loop of a run, with its network.
 
@@ -87,6 +95,7 @@ def build_trainer(
         strategy: Where to run.
         keep_features: See `Trainer`.
         backbone: In place of the one that the settings name.
+        teacher_dim: Width of the teacher's embeddings; None without a teacher.
     """
     with strategy.scope():
         model = build_model(config, backbone)
@@ -98,6 +107,13 @@ def build_trainer(
             class_counts,
         )
         groups = parameter_groups(model, loss, config.optimizer, config.division)
+        kept = [variable for group in groups for variable in group.variables]
+        distillation = build_distillation(config.distillation, teacher_dim)
+        if distillation is not None:
+            distillation.build(model.space.units)
+            if distillation.variables:
+                rate = config.optimizer.embedding_lr
+                groups.append(ParameterGroup(distillation.variables, rate))
         variables = [variable for group in groups for variable in group.variables]
         optimizer = OPTIMIZERS.build(
             config.optimizer.optimizer,
@@ -108,9 +124,7 @@ def build_trainer(
             optimizer = LossScaled(optimizer)
             optimizer.build(variables)
         average = (
-            WeightAverage(variables, config.optimizer.ema)
-            if config.optimizer.ema
-            else None
+            WeightAverage(kept, config.optimizer.ema) if config.optimizer.ema else None
         )
     model.optimizer = optimizer
     masked = config.division.parts == "masks"
@@ -124,6 +138,7 @@ def build_trainer(
         on_features=has_fixed_features(model, config),
         objective=objective_of(config.loss),
         micro_batch_size=config.network.micro_batch_size,
+        distillation=distillation,
     )
     on_device = config.data.augment_on == "device"
     augmentation = AUGMENTATIONS.build(config.data.augmentation) if on_device else None
@@ -159,6 +174,25 @@ def objective_of(loss: LossSettings) -> Objective:
         teach_temperature=loss.teach_temperature,
         decorrelation=loss.decorrelation,
         nearness_temperature=loss.nearness_temperature,
+    )
+
+
+def build_distillation(
+    settings: DistillationSettings, teacher_dim: int | None
+) -> Distillation | None:
+    """Returns what is learned from a teacher; None without one.
+
+    Args:
+        settings: How much of it.
+        teacher_dim: Width of the teacher's embeddings; None without a teacher.
+    """
+    if teacher_dim is None:
+        return None
+    return Distillation(
+        settings.similarity_weight,
+        settings.teacher_temperature,
+        settings.teacher_embedding_weight,
+        teacher_dim,
     )
 
 

@@ -110,6 +110,7 @@ def conclude(
         ),
         "seconds": sum(line.get("seconds") or 0.0 for line in progress.history),
         "export": None,
+        "teacher": run.teacher(),
         "warnings": [
             *splits.warnings,
             *after.notes,

@@ -178,8 +178,21 @@ def build_session(
     run: RunDirectory,
     workers: Workers,
     display: Display,
+    teacher: npt.NDArray[np.float32] | None = None,
 ) -> Session:
-    """Builds the parts of a run on data that is read."""
+    """Builds the parts of a run on data that is read.
+
+    Args:
+        config: The settings.
+        schedule: The stages.
+        splits: The images.
+        reader: Where their pictures come from.
+        run: Where it writes.
+        workers: The processes that train together.
+        display: Shows how far it is.
+        teacher: The teacher's embedding of each training image, float32 `(num_images,
+            teacher_dim)`; None without one.
+    """
     strategy = workers.strategy
     running = (
         RunningFeatures() if config.division.cluster_features == "running" else None
@@ -189,6 +202,7 @@ def build_session(
         splits.train.class_counts,
         strategy,
         keep_features=running.keep if running else None,
+        teacher_dim=None if teacher is None else teacher.shape[1],
     )
     model = trainer.model
     runner: Extractor | FixedFeatures
@@ -227,7 +241,9 @@ def build_session(
         splits.train,
         trainer,
         extract=functools.partial(running.or_first, extract) if running else extract,
-        build=_batch_builder(config, splits.train, reader, runner, workers.share),
+        build=_batch_builder(
+            config, splits.train, reader, runner, workers.share, teacher
+        ),
         folder=run.clusters,
     )
     return Session(trainer, recluster, evaluator, runner, running)
@@ -281,6 +297,7 @@ def _batch_builder(
     reader: PictureReader,
     runner: Extractor | FixedFeatures,
     share: Share,
+    teacher: npt.NDArray[np.float32] | None,
 ) -> Builder:
     """Returns what builds the batches of an epoch after its first steps."""
     planner = EpochPlanner(
@@ -297,7 +314,8 @@ def _batch_builder(
 
         @functools.cache
         def of_features() -> FeaturePipelines:
-            return FeaturePipelines(planner, runner.features(train.paths), share)
+            features = runner.features(train.paths)
+            return FeaturePipelines(planner, features, share, teacher)
 
         return lambda *place: of_features().build(*place)
     pipelines = ClusterPipelines(
@@ -308,6 +326,7 @@ def _batch_builder(
         num_workers=config.data.num_workers,
         reader=reader,
         share=share,
+        teacher=teacher,
     )
     return pipelines.build
 

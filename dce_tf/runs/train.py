@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from dce_tf.base.errors import noted_if_stopped
 from dce_tf.callbacks import build_callbacks, tell_report
@@ -44,6 +47,7 @@ from dce_tf.runs.session import (
 )
 from dce_tf.runs.snapshot import snapshot_file, take_snapshot
 from dce_tf.runs.summaries import Summaries
+from dce_tf.runs.teacher import Teacher, check_no_teacher
 from dce_tf.runs.warned import build_health
 from dce_tf.training.checkpoints import Checkpoints, RunProgress
 from dce_tf.training.pipelines import PictureReader
@@ -96,6 +100,10 @@ def train(
     check_callbacks(callbacks, scheduled=rates_of(config, replicas) is not None)
     # Before anything is written, and before the search for broken images.
     check_backbone_file(config.network.backbone, config.data.image_size)
+    teacher = None
+    if config.distillation.teacher is not None:
+        teacher = Teacher(config)
+        workers.from_chief(functools.partial(teacher.open, run))
     read = read_splits(config.data)
     check_mix(read, config)
     config = resolve(config, read.train)
@@ -110,13 +118,19 @@ def train(
             holding.enter_context(held(run))
             run.prepare(config)
             check_own_data(run, read, config, display)
+            if teacher is None:
+                check_no_teacher(run)
+            else:
+                teacher.check(run)
             return run.report()
 
         report = workers.from_chief(open_run)
         if report is not None:
             display.note(f"{run.path} is done already; --overwrite starts over.")
         else:
-            report = _train(config, schedule, read, run, workers, display, callbacks)
+            report = _train(
+                config, schedule, read, run, workers, display, callbacks, teacher
+            )
             tell_report(callbacks, report)
     show_report(report, run, display)
     return report
@@ -130,6 +144,7 @@ def _train(
     workers: Workers,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback],
+    teacher: Teacher | None,
 ) -> dict[str, Any]:
     known = workers.from_chief(lambda: known_left_out(run, read))
     splits, reader, left_out, rows = load_data(
@@ -144,8 +159,11 @@ def _train(
         keep_left_out(run, read, left_out)
     replicas = workers.strategy.num_replicas_in_sync
     with explained_faults(config.loss, config.data, splits, replicas):
+        taught = None
+        if teacher is not None:
+            taught = teacher.embeddings(splits, run, workers, display)
         progress = _fit(
-            config, schedule, splits, reader, run, workers, display, callbacks
+            config, schedule, splits, reader, run, workers, display, callbacks, taught
         )
     return workers.from_chief(
         lambda: conclude(config, splits, reader, run, progress, display)
@@ -161,8 +179,11 @@ def _fit(
     workers: Workers,
     display: Display,
     callbacks: Sequence[keras.callbacks.Callback],
+    taught: npt.NDArray[np.float32] | None,
 ) -> RunProgress:
-    session = build_session(config, schedule, splits, reader, run, workers, display)
+    session = build_session(
+        config, schedule, splits, reader, run, workers, display, taught
+    )
     checkpoints = Checkpoints(run.checkpoints, config.run.keep_checkpoints)
     evaluate = Evaluate(
         session.evaluator,

@@ -41,7 +41,8 @@ class DividedData:
         samples_per_class: Images of one class in a batch.
         num_steps: Batches per epoch; default: as many as the images fill.
         seed: Decides the batches and crops.
-        **options: Of `ClusterPipelines`: augmentation, augment_on, num_workers, reader.
+        **options: Of `ClusterPipelines`: augmentation, augment_on, num_workers, reader,
+            and teacher, for a model that is compiled with a distillation.
 
     Raises:
         UsageError: If several processes train together: use `Trainer` for those.
@@ -92,7 +93,10 @@ class DividedData:
 
     @functools.cached_property
     def dataset(self) -> tf.data.Dataset:
-        """`(images, labels, learner)` in batches; `num_steps` of them in each epoch."""
+        """`(images, labels, learner)` in batches; `num_steps` of them in each epoch.
+
+        With a teacher the third part also has its embeddings; see `EpochBatches`.
+        """
         return self.pipelines.stream(lambda: self._upcoming)
 
     def features(self) -> npt.NDArray[np.float32]:

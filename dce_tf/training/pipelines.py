@@ -115,7 +115,9 @@ class EpochBatches(NamedTuple):
 
     Attributes:
         dataset: `(images, labels, learner)`: what the network takes, float32 `(batch,
-            …)`; int32 `(batch,)`; and int32 `(batch,)`, the same all over a batch.
+            …)`; int32 `(batch,)`; and int32 `(batch,)`, the same all over a batch. With
+            a teacher the third part is a dictionary: `"learner"` and `"teacher"`, its
+            embeddings of the images, float32 `(batch, teacher_dim)`.
         num_steps: How many batches.
         num_learners: How many learners take part.
         rows: Which images the process reads of each batch, int64 `(num_steps, …)`.
@@ -187,6 +189,8 @@ class ClusterPipelines:
         num_workers: Threads that read; 0 takes one a processor.
         reader: Where the pictures come from; by default the files.
         share: The part of each batch to read; by default all.
+        teacher: A teacher's embedding of each training image, float32 `(num_images,
+            teacher_dim)`; None without one.
     """
 
     planner: EpochPlanner
@@ -196,6 +200,7 @@ class ClusterPipelines:
     num_workers: int = 0
     reader: PictureReader = dataclasses.field(default_factory=FileReader)
     share: Share = WHOLE
+    teacher: npt.NDArray[np.float32] | None = None
 
     def build(
         self, division: Division, epoch: int, first_step: int = 0
@@ -235,6 +240,7 @@ class ClusterPipelines:
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None, 2), tf.int32),
+            tf.TensorSpec((None,), tf.int64),
         )
         whole = tf.data.Dataset.from_generator(epoch_arrays, output_signature=shapes)
         # Only rows and seeds come through Python; images are read by TensorFlow.
@@ -247,7 +253,7 @@ class ClusterPipelines:
     def _arrays(
         self, division: Division, epoch: int, first_step: int = 0
     ) -> tuple[tuple[npt.NDArray[Any], ...], npt.NDArray[np.int64]]:
-        """Returns key, label, learner and seed of each image, and the rows."""
+        """Returns key, label, learner, seed and row of each image, and all rows."""
         plan = self.planner.plan(division, epoch)
         rng = np.random.default_rng([self.planner.seed, epoch])
         highest = np.iinfo(np.int32).max
@@ -259,6 +265,7 @@ class ClusterPipelines:
             self.planner.train.labels[rows.ravel()],
             np.repeat(plan.learner[first_step:], rows.shape[1]),
             seeds.reshape(-1, 2),
+            rows.ravel(),
         )
         return arrays, rows
 
@@ -276,20 +283,22 @@ class ClusterPipelines:
     def _read(self) -> Any:
         # Traced once, for the pipelines of all epochs.
         @tf.function(autograph=False)
-        def read(key: Any, label: Any, learner: Any, seed: Any) -> Any:
+        def read(key: Any, label: Any, learner: Any, seed: Any, row: Any) -> Any:
             picture = self.reader.picture(key)
             image = self.augmentation.crop(picture, self.image_size, seed)
-            return image, label, learner, seed
+            return image, label, learner, seed, row
 
         return read
 
     @functools.cached_property
     def _finish(self) -> Any:
+        taught = _teaching(self.teacher)
+
         @tf.function(autograph=False)
-        def finish(batch: Any, labels: Any, learner: Any, seeds: Any) -> Any:
+        def finish(batch: Any, labels: Any, learner: Any, seeds: Any, rows: Any) -> Any:
             if self.augment_on == "cpu":
                 batch = self.augmentation.change_colours(batch, seeds[0])
-            return batch, labels, learner
+            return batch, labels, taught(learner, rows)
 
         return finish
 
@@ -302,11 +311,13 @@ class FeaturePipelines:
         planner: Draws the batches.
         features: Of each training image, float32 `(num_images, feature_dim)`.
         share: The part of each batch to read; by default all.
+        teacher: See `ClusterPipelines`.
     """
 
     planner: EpochPlanner
     features: npt.NDArray[np.float32]
     share: Share = WHOLE
+    teacher: npt.NDArray[np.float32] | None = None
 
     def build(
         self, division: Division, epoch: int, first_step: int = 0
@@ -322,10 +333,11 @@ class FeaturePipelines:
                 for array in (rows, self.planner.train.labels[rows], learners)
             )
         )
-        table = self._table  # Made here, not in the graph of one epoch.
+        # Made here, not in the graph of one epoch.
+        table, taught = self._table, self._taught
 
         def read(rows: Any, labels: Any, learner: Any) -> Any:
-            return tf.gather(table, rows), labels, learner
+            return tf.gather(table, rows), labels, taught(learner, rows)
 
         dataset = elements.map(read, 1, deterministic=True).prefetch(2)
         dataset = dataset.with_options(_options())
@@ -333,8 +345,28 @@ class FeaturePipelines:
 
     @functools.cached_property
     def _table(self) -> Any:
-        with tf.device("CPU:0"):
-            return tf.constant(self.features)
+        return _on_cpu(self.features)
+
+    @functools.cached_property
+    def _taught(self) -> Any:
+        return _teaching(self.teacher)
+
+
+def _on_cpu(array: npt.NDArray[Any]) -> Any:
+    with tf.device("CPU:0"):
+        return tf.constant(array)
+
+
+def _teaching(teacher: npt.NDArray[np.float32] | None) -> Callable[[Any, Any], Any]:
+    """Returns what makes the third part of a batch, of its learner and its rows."""
+    table = None if teacher is None else _on_cpu(teacher)
+
+    def third_part(learner: Any, rows: Any) -> Any:
+        if table is None:
+            return learner
+        return {"learner": learner, "teacher": tf.gather(table, rows)}
+
+    return third_part
 
 
 def _from_arrays(*arrays: npt.NDArray[Any]) -> tf.data.Dataset:

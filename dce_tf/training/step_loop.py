@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from dce_tf.images.augmentation import Augmentation
 from dce_tf.network.model import EmbeddingModel
-from dce_tf.network.step import Place, Step
+from dce_tf.network.step import Place, Step, learner_and_teacher
 from dce_tf.training.averaging import WeightAverage
 from dce_tf.training.rates import RateSchedule
 
@@ -76,13 +76,13 @@ class StepLoop:
             if not (frozen and id(variable) in backbone)
         ]
 
-        def step(images: Any, labels: Any, learner: Any, state: Any, begun: Any) -> Any:
-            learner = None if whole else learner[0]
+        def step(images: Any, labels: Any, third: Any, state: Any, begun: Any) -> Any:
+            learner, teacher = learner_and_teacher(third)
             # Where TensorFlow has one thread, it would else tell the time afterwards.
             with tf.control_dependencies([begun]):
                 images = tf.identity(images)
-            place = Place(learner, *state)
-            return self._train_step(images, labels, place, variables)
+            place = Place(None if whole else learner[0], *state)
+            return self._train_step(images, labels, place, variables, teacher)
 
         replica_step = tf.function(step, jit_compile=True) if self.jit else step
         gather = self.gather_features
@@ -98,8 +98,10 @@ class StepLoop:
                 with tf.control_dependencies([before]):
                     asked = self._now()
                 with tf.control_dependencies([asked]):
-                    images, labels, learner = next(iterator)
-                learners = self.strategy.experimental_local_results(learner)
+                    images, labels, third = next(iterator)
+                learners = self.strategy.experimental_local_results(
+                    learner_and_teacher(third)[0]
+                )
                 with tf.control_dependencies(learners):
                     begun = self._now()
                 waited += begun - asked
@@ -115,7 +117,7 @@ class StepLoop:
                     )
                 state = (place["first_step"] + offset, place["num_active"])
                 each, features = self.strategy.run(
-                    replica_step, (images, labels, learner, state, begun)
+                    replica_step, (images, labels, third, state, begun)
                 )
                 loss = self.strategy.reduce("MEAN", each, axis=None)
                 before = tf.cast(loss, tf.float64)
@@ -139,7 +141,12 @@ class StepLoop:
     # It has no Python branch on a tensor, and is traced in three quarters of the time.
     @tf.autograph.experimental.do_not_convert
     def _train_step(
-        self, images: Any, labels: Any, place: Place, variables: Sequence[Any]
+        self,
+        images: Any,
+        labels: Any,
+        place: Place,
+        variables: Sequence[Any],
+        teacher: Any,
     ) -> tuple[Any, Any]:
         number = place.number
         if self.augmentation is not None:
@@ -149,7 +156,9 @@ class StepLoop:
             images = self.augmentation.change_colours(
                 images, tf.stack([self.step.seed, own])
             )
-        loss, features = self.step(self.model, images, labels, place, variables)
+        loss, features = self.step(
+            self.model, images, labels, place, variables, teacher
+        )
         if self.average is not None:
             self.average.update(number)
         # The loss is there when the step is done, so that waiting begins no earlier.

@@ -101,7 +101,8 @@ class Trainer:
         """Gives the batches of the next epoch; the old pipeline is dropped.
 
         Args:
-            dataset: Of `(images, labels, learner)`, as `ClusterPipelines` builds it.
+            dataset: Of `(images, labels, learner)`, or with a teacher, as
+                `ClusterPipelines` builds it.
             num_steps: How many batches to take; those of `first_step` are not among
                 them.
             num_learners: How many learners take part; default: all.

@@ -26,6 +26,7 @@ STEP = (
     "on_features",
     "objective",
     "micro_batch_size",
+    "distillation",
 )
 TRAINER = ("keep_features", "pause_every", "pause_at")
 
@@ -60,6 +61,10 @@ def make_trainer(
         model.build((None, size, size, 3))
         built = build_loss(loss, model.space, num_classes=4)
         groups = _groups(model, built, options.get("isolated", False))
+        distillation = options.get("distillation")
+        if distillation is not None:
+            distillation.build(model.space.units)
+            groups += [ParameterGroup(v, 1e-2) for v in [distillation.variables] if v]
         variables = [variable for group in groups for variable in group.variables]
         model.optimizer = OPTIMIZERS.build(optimizer, groups=groups)
         average = WeightAverage(variables, ema) if ema else None
@@ -94,7 +99,9 @@ def _groups(
     return [group for group in groups if group.variables]
 
 
-def batches(steps: int, seed: int = 0, size: int = SIZE) -> tf.data.Dataset:
+def batches(
+    steps: int, seed: int = 0, size: int = SIZE, teacher_dim: int | None = None
+) -> tf.data.Dataset:
     rng = np.random.default_rng(seed)
     labels = np.tile(np.repeat(np.arange(4), 4), (steps, 1)).astype(np.int32)
     images = (
@@ -102,7 +109,11 @@ def batches(steps: int, seed: int = 0, size: int = SIZE) -> tf.data.Dataset:
         + labels[..., None, None, None] * 10
     )
     learners = np.repeat(np.arange(steps) % LEARNERS, BATCH).reshape(steps, BATCH)
-    arrays = images.astype(np.float32), labels, learners.astype(np.int32)
+    learners = third = learners.astype(np.int32)
+    if teacher_dim:
+        teacher = rng.normal(size=(steps, BATCH, teacher_dim)).astype(np.float32)
+        third = {"learner": learners, "teacher": teacher}
+    arrays = images.astype(np.float32), labels, third
     options = tf.data.Options()
     options.autotune.enabled = False  # See pipelines.
     return tf.data.Dataset.from_tensor_slices(arrays).with_options(options)
@@ -111,21 +122,30 @@ def batches(steps: int, seed: int = 0, size: int = SIZE) -> tf.data.Dataset:
 class Deliver(keras.callbacks.Callback):
     """Hands over new data each epoch, and keeps the lines of the epochs."""
 
-    def __init__(self, trainer: Trainer, steps: int = 5) -> None:
+    def __init__(
+        self, trainer: Trainer, steps: int = 5, teacher_dim: int | None = None
+    ) -> None:
         super().__init__()
         self.trainer, self.steps, self.logs = trainer, steps, []
+        self.teacher_dim = teacher_dim
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.trainer.set_data(batches(self.steps, seed=epoch), self.steps)
+        data = batches(self.steps, seed=epoch, teacher_dim=self.teacher_dim)
+        self.trainer.set_data(data, self.steps)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.logs.append(record_of(self).as_line())
 
 
 def fit(
-    trainer: Trainer, epochs: int = 4, steps: int = 5, callbacks=(), **schedule
+    trainer: Trainer,
+    epochs: int = 4,
+    steps: int = 5,
+    callbacks=(),
+    teacher_dim: int | None = None,
+    **schedule,
 ) -> list[dict]:
-    deliver = Deliver(trainer, steps)
+    deliver = Deliver(trainer, steps, teacher_dim)
     stages = Schedule(epochs, epochs - 2, epochs - 1, **schedule)
     trainer.fit(stages, [deliver, *callbacks])
     return deliver.logs
