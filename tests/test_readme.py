@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from dce_tf import cli
+from dce_tf.datasets.folder import read_folder
 from tests import fakes
 from tests.network.backbones.test_resnet50 import make_tensors
 
@@ -68,6 +69,21 @@ def test_examples_of_the_page_on_python_run(tmp_path: Path) -> None:
     labels = np.repeat(np.arange(4), 2)[:, None]
     for model in (space["plain"], space["trained"]):
         model.fit(images, labels, batch_size=8, verbose=0)
+
+
+@pytest.mark.slow
+def test_example_of_the_page_on_distillation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = python_blocks((DOCS / "distillation.md").read_text(encoding="utf-8"))
+    fakes.write_folder(tmp_path, num_classes=6, images_per_class=8)
+    monkeypatch.chdir(tmp_path)
+    count = len(read_folder(str(tmp_path)).train)
+    vectors = np.random.default_rng(0).normal(size=(count, 96)).astype(np.float32)
+    np.save("vectors.npy", vectors)
+    space: dict = {}
+    exec(block.replace("DIR", str(tmp_path)), space)
+    assert len(space["model"].history.epoch) == 4
 
 
 def python_blocks(page: str) -> list[str]:

@@ -88,7 +88,7 @@ class Distillation(keras.losses.Loss):
         """Returns what was given: an instance, its options, or None for none."""
         if given is None or isinstance(given, cls):
             return given
-        return cls(**dict(given))  # type: ignore[arg-type]
+        return cls(**dict(given))
 
     def build(self, units: int) -> None:
         """Makes the map to the teacher's width, once; under the strategy's scope.

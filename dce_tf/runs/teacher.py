@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,14 @@ class Teacher:
         Raises:
             UsageError: If there is nothing of the kind, or it is the student itself.
         """
-        path = self._path()
+        path = local_source(self._named)
         own = student.path.resolve()
         if own == path.resolve() or own in path.resolve().parents:
             raise UsageError(
                 f"--teacher={self._named} is the run that is to learn from it, "
                 f"{student.path}. Name another run, or give this one another --exp."
             )
+        self._check_there(path)
         with _nothing_drawn():
             try:
                 source = _with_model(find_source(path))
@@ -90,15 +92,14 @@ class Teacher:
                     f"`{PROGRAM} export RUN` writes a SavedModel that can."
                 ) from error
 
-    def _path(self) -> Path:
-        path = local_source(self._named)
+    def _check_there(self, path: Path) -> None:
         if path.suffix == ".npy":
             raise UsageError(
                 f"--teacher={self._named} holds embeddings, and a teacher embeds the "
                 "training images. Name the run or the SavedModel that made them."
             )
         if path.exists() or is_on_hub(self._named):
-            return path
+            return
         beside = path.parent
         names = (
             [each.name for each in beside.iterdir() if not each.name.startswith(".")]
@@ -239,7 +240,7 @@ def check_no_teacher(student: RunDirectory) -> None:
         UsageError: If it did.
     """
     if not student.metrics_file.is_file():
-        student.teacher_file.unlink(missing_ok=True)
+        shutil.rmtree(student.teacher_file.parent, ignore_errors=True)
     elif (began := student.teacher()) is not None:
         raise UsageError(
             f"{student.path} began with a teacher. Pass --teacher={began['source']} to "

@@ -292,7 +292,7 @@ class ClusterPipelines:
 
     @functools.cached_property
     def _finish(self) -> Any:
-        taught = _teaching(self.teacher)
+        taught = _teaching(self.teacher, self.planner.train)
 
         @tf.function(autograph=False)
         def finish(batch: Any, labels: Any, learner: Any, seeds: Any, rows: Any) -> Any:
@@ -349,7 +349,7 @@ class FeaturePipelines:
 
     @functools.cached_property
     def _taught(self) -> Any:
-        return _teaching(self.teacher)
+        return _teaching(self.teacher, self.planner.train)
 
 
 def _on_cpu(array: npt.NDArray[Any]) -> Any:
@@ -357,8 +357,15 @@ def _on_cpu(array: npt.NDArray[Any]) -> Any:
         return tf.constant(array)
 
 
-def _teaching(teacher: npt.NDArray[np.float32] | None) -> Callable[[Any, Any], Any]:
+def _teaching(
+    teacher: npt.NDArray[np.float32] | None, train: Images
+) -> Callable[[Any, Any], Any]:
     """Returns what makes the third part of a batch, of its learner and its rows."""
+    if teacher is not None and (teacher.ndim != 2 or len(teacher) != len(train)):
+        raise ValueError(
+            f"The teacher's embeddings are of shape {teacher.shape}; expected one row "
+            f"for each of the {len(train)} training images, in their order."
+        )
     table = None if teacher is None else _on_cpu(teacher)
 
     def third_part(learner: Any, rows: Any) -> Any:

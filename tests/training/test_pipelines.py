@@ -18,6 +18,7 @@ from dce_tf.training.pipelines import (
     EpochPlanner,
     EvaluationPipelines,
     FeaturePipelines,
+    Share,
 )
 from tests import fakes
 from tests.waiting import until
@@ -69,6 +70,29 @@ def test_features_of_all_epochs_are_read_from_one_table(train: Images) -> None:
             np.testing.assert_array_equal(batch, features[own])
             np.testing.assert_array_equal(labels, train.labels[own])
     assert tables[0] is tables[1]
+
+
+def test_vectors_of_a_teacher_come_with_their_images(train: Images) -> None:
+    teacher = np.random.default_rng(0).normal(size=(len(train), 5)).astype(np.float32)
+    pipelines = make(train, augmentation=none(), teacher=teacher)
+    dataset, steps, _, rows = pipelines.build(halves(train), epoch=1, first_step=1)
+    plain = make(train, augmentation=none()).build(halves(train), 1, first_step=1)
+    assert len(rows) == steps > 1
+    for (batch, labels, third), other, own in zip(
+        dataset, plain.dataset, rows, strict=True
+    ):
+        np.testing.assert_array_equal(third["teacher"], teacher[own])
+        for one, same in zip((batch, labels, third["learner"]), other, strict=True):
+            np.testing.assert_array_equal(one, same)
+    with pytest.raises(ValueError, match=f"each of the {len(train)} training images"):
+        make(train, teacher=teacher[1:]).build(halves(train), epoch=1)
+    planner = EpochPlanner(train, batch_size=8, samples_per_class=2)
+    half = FeaturePipelines(planner, teacher, Share(1, 2), teacher)
+    dataset, _, _, rows = half.build(halves(train), epoch=0)
+    for (features, _, third), own in zip(dataset, rows, strict=True):
+        assert len(own) == 4
+        np.testing.assert_array_equal(third["teacher"], teacher[own])
+        np.testing.assert_array_equal(features, third["teacher"])
 
 
 def test_training_batches_are_those_of_the_plan(train: Images) -> None:
