@@ -193,6 +193,7 @@ def large(base: Config, tmp_path_factory: pytest.TempPathFactory) -> RunDirector
     return RunDirectory.of(config)
 
 
+SHORT = {"num_epochs": 2, "full_embedding_epoch": 1, "finetune_epoch": 1}
 WAYS: dict[str, dict[str, Any]] = {
     "map": {"teacher_embedding_weight": 0.5, "ema": 0.9, "micro_batch_size": 8},
     "masks": {"parts": "masks", "mixed_precision": "float16"},
@@ -206,12 +207,16 @@ def test_run_resumes_with_the_same_bits(
     config: Config, large: RunDirectory, way: str
 ) -> None:
     settings = config.replace(
-        deterministic=True, export=False, teacher=str(large.path), **WAYS[way]
+        deterministic=True,
+        export=False,
+        teacher=str(large.path),
+        **SHORT,
+        **WAYS[way],
     )
     whole = settings.replace(exp="whole", export=True)
     report = train(whole, display=QUIET)
     with pytest.raises(KeyboardInterrupt):
-        train(settings, callbacks=[StopAfter(1)], display=QUIET)
+        train(settings, callbacks=[StopAfter(0)], display=QUIET)
     assert train(settings, display=QUIET)["after"] == report["after"]
     run = RunDirectory.of(whole)
     assert numbers(RunDirectory.of(settings)) == numbers(run)
@@ -229,8 +234,8 @@ def test_run_resumes_with_the_same_bits(
     model = load_model(run.path)
     np.testing.assert_allclose(found["embedding"], model(images), atol=2e-3)
     assert not [v.path for v in model.variables if 24 in v.shape]
-    for checkpoint in run.checkpoints.glob("*.npz"):
-        assert cli.main(["evaluate", str(checkpoint), "--json"]) == 0
+    checkpoint = next(iter(run.checkpoints.glob("*.npz")))
+    assert cli.main(["evaluate", str(checkpoint), "--json"]) == 0
 
 
 @pytest.mark.slow
