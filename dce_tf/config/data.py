@@ -81,8 +81,9 @@ class DataSettings(Part):
     )
     features_cache: str | None = setting(
         None,
-        "Keep the features of a backbone that does not train in this folder, for the "
-        "next run with the same one on the same images.",
+        "Keep the features of a backbone that does not train, or not in the "
+        "--head_epochs, in this folder, for the next run with the same one on the same "
+        "images.",
         identity=False,
         group="speed",
     )

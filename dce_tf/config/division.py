@@ -6,7 +6,7 @@ import dataclasses
 
 from dce_tf.base.errors import UsageError
 from dce_tf.config.setting import Part, setting
-from dce_tf.config.stages import stage_starts
+from dce_tf.config.stages import check_head_epochs, stage_starts
 
 AUTO = 0
 """The number of clusters that stands for `auto`."""
@@ -59,6 +59,14 @@ class DivisionSettings(Part):
         alias="mod_epoch_freeze",
         lowest=0,
     )
+    head_epochs: int = setting(
+        0,
+        "First train the embedding alone for this many epochs, on features of the "
+        "backbone that are computed once, without augmentation; then all, or the last "
+        "--trainable_blocks.",
+        lowest=0,
+        basic=True,
+    )
     recluster_every: int = setting(
         2, "Epochs between two clusterings.", alias="mod_epoch", lowest=1
     )
@@ -80,8 +88,9 @@ class DivisionSettings(Part):
     )
     stages: str | None = setting(
         None,
-        "The stages as shares of the epochs, such as 'divide:0.4, whole:0.55, "
-        "finetune:0.05', in place of --full_embedding_epoch and --finetune_epoch.",
+        "The stages as shares of the epochs after --head_epochs, such as 'divide:0.4, "
+        "whole:0.55, finetune:0.05', in place of --full_embedding_epoch and "
+        "--finetune_epoch.",
         replaces=("full_embedding_epoch", "finetune_epoch"),
     )
     full_embedding_epoch: int | None = setting(
@@ -151,6 +160,8 @@ class DivisionSettings(Part):
 
     def check(self) -> None:
         """See `Part`."""
+        if self.max_steps is None:  # Else the data say how many epochs there are.
+            check_head_epochs(self.head_epochs, self.num_epochs)
         if self.hierarchical and self.parts == "slices":
             raise UsageError(
                 "--hierarchical changes the parts of the learners as it grows, so "
@@ -179,7 +190,6 @@ class DivisionSettings(Part):
                 "--cluster_features=running gathers features, not embeddings. Use "
                 "--cluster_on=features or --cluster_features=pass."
             )
-
         self._check_features_dir()
 
     def _check_features_dir(self) -> None:
@@ -193,6 +203,12 @@ class DivisionSettings(Part):
                 "--features_dir: --cluster_features=running keeps them in memory and "
                 "in every checkpoint. Use --cluster_features=pass."
             )
+        if self.features_dir and self.head_epochs:
+            raise UsageError(
+                f"--features_dir: --head_epochs={self.head_epochs} keeps the features "
+                "of all images in memory, for every step of the head. Leave one of the "
+                "two out."
+            )
 
     @property
     def has_equal_epochs(self) -> bool:
@@ -203,7 +219,7 @@ class DivisionSettings(Part):
     def finetune_from(self) -> int:
         """The first epoch without clusters."""
         if self.stages:
-            return stage_starts(self.stages, self.num_epochs)[1]
+            return self._starts(self.stages)[1]
         if self.finetune_epoch is not None:
             return self.finetune_epoch
         return self.num_epochs - max(1, self.num_epochs // 20)
@@ -212,10 +228,15 @@ class DivisionSettings(Part):
     def full_embedding_from(self) -> int:
         """The first epoch whose loss is on the whole embedding."""
         if self.stages:
-            return stage_starts(self.stages, self.num_epochs)[0]
+            return self._starts(self.stages)[0]
         if self.full_embedding_epoch is not None:
             return self.full_embedding_epoch
         return self.finetune_from
+
+    def _starts(self, stages: str) -> tuple[int, int]:
+        after = max(0, self.num_epochs - self.head_epochs)
+        whole, finetune = stage_starts(stages, after)
+        return self.head_epochs + whole, self.head_epochs + finetune
 
     def shares_evenly(self, width: int, count: int) -> bool:
         """Returns whether this many learners get equal parts of the embedding.

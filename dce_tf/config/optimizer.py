@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from dce_tf.base.errors import UsageError
 from dce_tf.config.setting import Part, setting
 
 
@@ -43,6 +44,12 @@ class OptimizerSettings(Part):
         1e-5, "Learning rate of the backbone.", lowest=0, basic=True
     )
     backbone_wd: float = setting(1e-4, "L2 added to its gradient.", lowest=0)
+    layer_decay: float = setting(
+        1.0,
+        "Factor from block to block on the learning rate of the backbone, such as 0.9: "
+        "the last one has --backbone_lr, the one before it 0.9 of that, and so on.",
+        lowest=0,
+    )
     embedding_lr: float = setting(
         1e-5, "Learning rate of the embedding.", lowest=0, basic=True
     )
@@ -57,6 +64,16 @@ class OptimizerSettings(Part):
         "embedding_lr.",
         lowest=0,
     )
+
+    def check(self) -> None:
+        """See `Part`."""
+        if not 0 < self.layer_decay <= 1:
+            near = 1.0 if self.layer_decay > 1 else 0.5
+            raise UsageError(
+                f"--layer_decay={self.layer_decay} must be above 0 and at most 1, as "
+                "the first blocks of a pretrained network are to change least. Use "
+                f"--layer_decay={near}."
+            )
 
     def rate_of(self, what: str) -> float:
         """Returns the learning rate of masks or of what a loss learns.

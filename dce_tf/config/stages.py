@@ -43,6 +43,21 @@ def stage_starts(text: str, num_epochs: int) -> tuple[int, int]:
     return whole, round((shares["divide"] + shares["whole"]) * num_epochs)
 
 
+def check_head_epochs(head_epochs: int, num_epochs: int) -> None:
+    """Checks that the head does not take all epochs.
+
+    Raises:
+        UsageError: If it does.
+    """
+    if head_epochs and head_epochs >= num_epochs:
+        most = f"at most --head_epochs={num_epochs - 1}, or " if num_epochs > 1 else ""
+        raise UsageError(
+            f"--head_epochs={head_epochs} leaves no epoch of --num_epochs={num_epochs} "
+            f"to train the backbone in. Use {most}--num_epochs={head_epochs + 1}; to "
+            "train the head alone, --trainable_blocks=0 --augmentation=none."
+        )
+
+
 def _share(text: str, name: str, share: str) -> float:
     try:
         value = float(share)

@@ -83,6 +83,7 @@ class Config:
 
     def _check_training(self) -> None:
         division, loss, network = self.division, self.loss, self.network
+        self._check_backbone_trains()
         if network.micro_batch_size and not network.freeze_batch_norm:
             raise UsageError(
                 f"--micro_batch_size={network.micro_batch_size} computes the features "
@@ -118,6 +119,23 @@ class Config:
                 f"--train={loss.train} compares features with the centroids, and "
                 f"--cluster_on={division.cluster_on} has none of those. Use "
                 "--cluster_on=features."
+            )
+
+    def _check_backbone_trains(self) -> None:
+        if self.network.trainable_blocks != 0:
+            return
+        if self.division.head_epochs:
+            raise UsageError(
+                f"--head_epochs={self.division.head_epochs} comes before training the "
+                "backbone, and --trainable_blocks=0 trains none of it. Leave "
+                "--head_epochs out, which with --augmentation=none computes the "
+                "features once for the whole run, or use --trainable_blocks=1."
+            )
+        if self.optimizer.layer_decay != 1:
+            raise UsageError(
+                f"--layer_decay={self.optimizer.layer_decay} is for the blocks that "
+                "train, and --trainable_blocks=0 trains none. Leave --layer_decay out, "
+                "or use --trainable_blocks=2."
             )
 
     def takes_clusters(self, count: int) -> bool:

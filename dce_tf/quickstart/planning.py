@@ -206,9 +206,16 @@ def work_of(found: Found, config: Config) -> Work:
     held = len(splits.train) - trained + len(splits.val or ())
     looks = epochs // config.evaluation.evaluate_every + 2
     scored = tests if config.evaluation.select_on == "test" else held
+    head = config.division.head_epochs
+    if head:  # It trains on features, and is scored with them.
+        looks -= head // config.evaluation.evaluate_every
+    steps = (epochs - head) * steps_per_epoch(found, config)
     return Work(
-        trained=epochs * steps_per_epoch(found, config) * config.loss.batch_size,
-        embedded=2 * tests + looks * scored + found.num_images,
+        trained=steps * config.loss.batch_size,
+        embedded=2 * tests
+        + looks * scored
+        + found.num_images
+        + (trained if head else 0),
         image_size=config.data.image_size,
         megapixels=found.megapixels,
         cached=config.data.cache_images,

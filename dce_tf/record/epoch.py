@@ -24,7 +24,8 @@ class EpochRecord:
 
     Attributes:
         epoch: Counted from 0; −1 is before training.
-        stage: What it trained: `untrained`, `divide`, `full_embedding`, `finetune`.
+        stage: What it trained: `untrained`, `head`, `divide`,
+            `full_embedding`, `finetune`.
         evaluated_on: The split that was scored, `val` or `test`; None where none was.
         logs: The numbers by key: those of `VALUES`, and what callbacks of the user log.
         lists: `learner_losses` (null for a learner without a step) and

@@ -15,7 +15,7 @@ from dce_tf.record import SELECTED_BY, value_of
 from dce_tf.record.run_directory import Metrics, best_line
 from dce_tf.reports.figures import add_legend, colour, new_figure, save, tidy
 
-STAGE_SHADES = {"full_embedding": "#eef4fa", "finetune": "#fdf3e7"}
+STAGE_SHADES = {"head": "#eef7ee", "full_embedding": "#eef4fa", "finetune": "#fdf3e7"}
 
 
 def plot_recall(history: Sequence[Metrics], path: Path) -> None:

@@ -16,7 +16,7 @@ from dce_tf.datasets import Search, Splits
 from dce_tf.record import format_seconds, record_of
 from dce_tf.reports.display import Display
 from dce_tf.runs.loading import selection_search
-from dce_tf.training.schedule import Schedule
+from dce_tf.training.schedule import Schedule, Stage
 
 STEPS = 20
 """Steps to measure before anything is said of the rest."""
@@ -31,7 +31,8 @@ class Estimate(keras.callbacks.Callback):
 
     The progress bar has the time that an epoch has left; this has that of all epochs,
     their divisions and their evaluations. The first call of this process is not
-    measured: it compiles.
+    measured: it compiles. Nor are the steps of the head, which take far less time than
+    those of the whole network.
 
     Args:
         display: Where to.
@@ -87,7 +88,7 @@ class Estimate(keras.callbacks.Callback):
     ) -> None:
         """Measures a call, and tells what is left when enough are measured."""
         del logs
-        if self._is_told:
+        if self._is_told or self._schedule.stage(self._epoch) is Stage.HEAD:
             return
         if self._way not in self._compiled:
             self._compiled.add(self._way)
@@ -125,6 +126,8 @@ class Estimate(keras.callbacks.Callback):
 
     def _evaluation(self) -> float:
         for line in reversed(self._history):
+            if line.get("stage") == Stage.HEAD:
+                continue  # On features that were there.
             if (seconds := line.get("seconds_evaluate")) is not None:
                 return float(seconds) * (1 if line["epoch"] >= 0 else self._share)
         return 0.0
@@ -136,11 +139,18 @@ class Estimate(keras.callbacks.Callback):
 
     def _division(self) -> float:
         record = record_of(self)
-        logs = [dict(record.logs)] if record is not None else []
+        logs = [dict(record.as_line())] if record is not None else []
         for line in [*logs, *reversed(self._history)]:
             if line.get("seconds_kmeans") is not None:
-                return float(sum(line.get(key) or 0.0 for key in _DIVISION))
+                seconds = float(sum(line.get(key) or 0.0 for key in _DIVISION))
+                first = line["epoch"] == self._schedule.head_epochs
+                return seconds + (self._pass_of_head() if first else 0.0)
         return 0.0
+
+    def _pass_of_head(self) -> float:
+        """Returns what the features took that the first division had from the head."""
+        head = (line for line in self._history if line.get("stage") == Stage.HEAD)
+        return max((line.get("seconds_division") or 0.0 for line in head), default=0.0)
 
 
 def build_estimate(

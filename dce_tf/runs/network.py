@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dce_tf.base.errors import UsageError
 from dce_tf.config import (
     Config,
     DistillationSettings,
@@ -27,6 +28,7 @@ from dce_tf.network.model import PRECISIONS, EmbeddingModel, set_precision
 from dce_tf.network.objective import Objective
 from dce_tf.network.step import Step
 from dce_tf.training.averaging import WeightAverage
+from dce_tf.training.layer_decay import backbone_groups
 from dce_tf.training.optimizer import OPTIMIZERS, LossScaled, ParameterGroup
 from dce_tf.training.rates import RateSchedule, build_rates
 from dce_tf.training.step_loop import StepLoop
@@ -99,6 +101,7 @@ def build_trainer(
     """
     with strategy.scope():
         model = build_model(config, backbone)
+        _check_backbone_trains(model, config)
         loss = build_loss(
             config.loss.loss,
             model.space,
@@ -158,6 +161,17 @@ def build_trainer(
         keep_features=keep_features,
         pause_every=config.run.checkpoint_every_steps,
         pause_at=config.run.profiled_steps,
+    )
+
+
+def _check_backbone_trains(model: EmbeddingModel, config: Config) -> None:
+    if model.backbone.trainable_variables or not config.division.head_epochs:
+        return
+    raise UsageError(
+        f"--head_epochs={config.division.head_epochs} comes before training the "
+        f"backbone, and --backbone={config.network.backbone} has no weights that "
+        "train. Leave --head_epochs out, or use a backbone that was saved with "
+        "trainable layers."
     )
 
 
@@ -223,26 +237,33 @@ def parameter_groups(
     # Proxies lie in the embedding space, a row each; β does not.
     proxies = [v for v in loss.trainable_variables if len(v.shape) == 2]
     others = [v for v in loss.trainable_variables if len(v.shape) != 2]
+    # While the head trains on features, nothing before them does, nor any learner.
+    begins_later = division.head_epochs > 0
     groups = [
-        ParameterGroup(
-            model.backbone.trainable_variables,
+        *backbone_groups(
+            model.backbone,
             optimizer.backbone_lr,
             optimizer.backbone_wd,
-            rests=division.freeze_backbone_epochs > 0,
+            layer_decay=optimizer.layer_decay,
+            rests=begins_later or division.freeze_backbone_epochs > 0,
         ),
         ParameterGroup(
-            [layer.kernel, layer.bias, *heads],
+            [layer.kernel, layer.bias],
             optimizer.embedding_lr,
             optimizer.embedding_wd,
             num_parts=sliced,
         ),
-        ParameterGroup(pool, optimizer.embedding_lr),
+        ParameterGroup(
+            heads, optimizer.embedding_lr, optimizer.embedding_wd, rests=begins_later
+        ),
+        ParameterGroup(pool, optimizer.embedding_lr, rests=begins_later),
         ParameterGroup(
             masks,
             optimizer.rate_of("mask"),
             optimizer.mask_wd,
             num_parts=learners,
             axis=0,
+            rests=begins_later,
         ),
         ParameterGroup(proxies, loss_lr, num_parts=sliced),
         ParameterGroup(others, loss_lr),

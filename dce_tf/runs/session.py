@@ -34,21 +34,15 @@ from dce_tf.network.caching import nearest_divisor
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
-from dce_tf.runs.mixing import build_sampler
+from dce_tf.runs.batches import Builder, batch_builder
 from dce_tf.runs.network import build_trainer, has_fixed_features, objective_of
 from dce_tf.sampling import SAMPLERS
 from dce_tf.training.averaging import AveragedEmbedder
 from dce_tf.training.extractor import Extractor, FixedFeatures, RunningFeatures
+from dce_tf.training.head_features import HeadFeatures
 from dce_tf.training.inheritance import inherit_masks
 from dce_tf.training.optimizer import OPTIMIZERS
-from dce_tf.training.pipelines import (
-    ClusterPipelines,
-    EpochBatches,
-    EpochPlanner,
-    FeaturePipelines,
-    PictureReader,
-    Share,
-)
+from dce_tf.training.pipelines import PictureReader
 from dce_tf.training.rates import build_rates
 from dce_tf.training.recluster import Recluster
 from dce_tf.training.schedule import Schedule
@@ -84,15 +78,25 @@ def check(config: Config) -> None:
         config.optimizer.warmup_epochs,
     )
     objective_of(config.loss)
-    build_schedule(config.division)
+    if config.division.max_steps is None:  # Else the data say how many epochs.
+        build_schedule(config.division)
 
 
 def build_schedule(division: DivisionSettings) -> Schedule:
     """Returns the stages of a run.
 
     Raises:
-        UsageError: If they do not come in order.
+        UsageError: If they do not come in order, or the learners never train.
     """
+    head, whole = division.head_epochs, division.full_embedding_from
+    divides = division.num_clusters != 1 and whole > 0 and not division.stages
+    if head and divides and head >= whole:
+        raise UsageError(
+            f"--head_epochs={head} leaves no epoch in which the learners of "
+            f"--num_clusters={division.num_clusters or 'auto'} train, as the whole "
+            f"embedding does from epoch {whole} on. Use at most "
+            f"--head_epochs={whole - 1}, or --full_embedding_epoch={head + 1}."
+        )
     return Schedule(
         num_epochs=division.num_epochs,
         full_embedding_epoch=division.full_embedding_from,
@@ -101,6 +105,7 @@ def build_schedule(division: DivisionSettings) -> Schedule:
         num_clusters=division.num_clusters or 1,
         hierarchical=division.hierarchical,
         freeze_backbone_epochs=division.freeze_backbone_epochs,
+        head_epochs=head,
     )
 
 
@@ -166,7 +171,7 @@ class Session:
     trainer: Trainer
     recluster: Recluster
     evaluator: Evaluator
-    runner: Extractor | FixedFeatures
+    runner: Extractor | FixedFeatures | HeadFeatures
     running: RunningFeatures | None
 
 
@@ -205,9 +210,9 @@ def build_session(
         teacher_dim=None if teacher is None else teacher.shape[1],
     )
     model = trainer.model
-    runner: Extractor | FixedFeatures
-    runner = build_extractor(model, config.data, reader, strategy)
-    if has_fixed_features(model, config):
+    extractor = build_extractor(model, config.data, reader, strategy)
+    runner: Extractor | FixedFeatures | HeadFeatures = extractor
+    if has_fixed_features(model, config) or schedule.head_epochs:
         if config.division.features_dir:
             raise UsageError(
                 "--features_dir: the features of a backbone that does not train stay "
@@ -219,7 +224,9 @@ def build_session(
                 f"--features_cache={kept} is for one process; {workers.count} train. "
                 "Leave the flag out."
             )
-        runner = FixedFeatures(runner, Path(kept) if kept else None)
+        runner = fixed = FixedFeatures(extractor, Path(kept) if kept else None)
+        if schedule.head_epochs:
+            runner = HeadFeatures(extractor, fixed, lambda: trainer.backbone_trained)
     embedder: Embedder = runner
     if trainer.average is not None:
         embedder = AveragedEmbedder(runner, trainer.average)
@@ -241,8 +248,15 @@ def build_session(
         splits.train,
         trainer,
         extract=functools.partial(running.or_first, extract) if running else extract,
-        build=_batch_builder(
-            config, splits.train, reader, runner, workers.share, teacher
+        build=batch_builder(
+            config,
+            schedule,
+            splits.train,
+            reader,
+            runner,
+            workers.share,
+            display,
+            teacher,
         ),
         folder=run.clusters,
     )
@@ -286,49 +300,6 @@ def build_evaluator(
         seed=run.random_seed,
         display=display,
     )
-
-
-Builder = Callable[[Division, int, int], EpochBatches]
-
-
-def _batch_builder(
-    config: Config,
-    train: Images,
-    reader: PictureReader,
-    runner: Extractor | FixedFeatures,
-    share: Share,
-    teacher: npt.NDArray[np.float32] | None,
-) -> Builder:
-    """Returns what builds the batches of an epoch after its first steps."""
-    planner = EpochPlanner(
-        train,
-        batch_size=config.loss.batch_size,
-        samples_per_class=config.loss.samples_per_class,
-        seed=config.run.random_seed,
-        sampler=build_sampler(config.loss, train),
-        cluster_batches=config.division.cluster_batches,
-        num_steps=config.division.steps_per_epoch,
-        max_steps=config.division.max_steps,
-    )
-    if isinstance(runner, FixedFeatures):
-
-        @functools.cache
-        def of_features() -> FeaturePipelines:
-            features = runner.features(train.paths)
-            return FeaturePipelines(planner, features, share, teacher)
-
-        return lambda *place: of_features().build(*place)
-    pipelines = ClusterPipelines(
-        planner,
-        image_size=config.data.image_size,
-        augmentation=AUGMENTATIONS.build(config.data.augmentation),
-        augment_on=config.data.augment_on,
-        num_workers=config.data.num_workers,
-        reader=reader,
-        share=share,
-        teacher=teacher,
-    )
-    return pipelines.build
 
 
 def build_recluster(

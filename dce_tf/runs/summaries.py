@@ -24,6 +24,7 @@ class Summaries(keras.callbacks.Callback):
         super().__init__()
         self._config = config
         self._writer = TensorBoardWriter(run.tensorboard)
+        self._stage = ""
 
     def write_settings(self) -> None:
         """Writes the settings as a table."""
@@ -34,12 +35,15 @@ class Summaries(keras.callbacks.Callback):
     def write_epoch(
         self, record: EpochRecord, others: dict[str, float] | None = None
     ) -> None:
-        """Writes the numbers of an epoch.
+        """Writes the numbers of an epoch, and its stage where that is a new one.
 
         Args:
             record: Of the epoch.
             others: Further numbers by tag.
         """
+        if record.stage != self._stage:
+            self._stage = record.stage
+            self._writer.text("stage", record.stage, record.epoch + 1)
         self._writer.scalars(record.epoch + 1, {**record.scalars(), **(others or {})})
         self._writer.flush()
 
@@ -48,8 +52,10 @@ class Summaries(keras.callbacks.Callback):
         record = record_of(self) or EpochRecord(epoch, "", None, logs or {})
         # Under MirroredStrategy a variable cannot become a float by itself.
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        backbone_rate = 0.0 if record.stage == "head" else rate
         rates = {
-            "learning_rate/backbone": rate * self._config.optimizer.backbone_lr,
+            "learning_rate/backbone": backbone_rate
+            * self._config.optimizer.backbone_lr,
             "learning_rate/embedding": rate * self._config.optimizer.embedding_lr,
         }
         self.write_epoch(record, rates)

@@ -192,7 +192,7 @@ def _fit(
         config.evaluation.evaluate_every,
         splits.sources,
     )
-    progress = _restore(checkpoints, session, len(splits.train))
+    progress = _restore(checkpoints, session, schedule, len(splits.train))
     keeper = Bookkeeping(
         session.trainer,
         run,
@@ -264,7 +264,7 @@ def _watchers(
 
 
 def _restore(
-    checkpoints: Checkpoints, session: Session, num_images: int
+    checkpoints: Checkpoints, session: Session, schedule: Schedule, num_images: int
 ) -> RunProgress | None:
     """Takes up where the last checkpoint was written, if there is one."""
     trainer = session.trainer
@@ -281,6 +281,7 @@ def _restore(
     if progress.partial is not None:
         trainer.progress = EpochProgress(**progress.partial)
     begun = progress.partial is not None
+    trainer.backbone_trained = schedule.backbone_trained(progress.epoch + 1 + begun)
     session.recluster.restore(progress.epoch + 1, begun=begun)
     return progress
 

@@ -37,8 +37,8 @@ class Recluster(keras.callbacks.Callback):
     At the beginning of an epoch for which the schedule asks for it, the features of all
     training images are clustered with k-means and the clusters matched to those of the
     last division, so that each learner keeps its subject. While a hierarchy grows, each
-    cluster is cut in two instead. From the finetune stage on there is one cluster of
-    everything.
+    cluster is cut in two instead. Before dividing, while the head trains, and from the
+    finetune stage on there is one cluster of everything.
 
     Args:
         labels: Class of each training image, int32 `(num_images,)`.
@@ -122,7 +122,7 @@ class Recluster(keras.callbacks.Callback):
         logs["seconds_division"] = time.perf_counter() - started - elsewhere
 
     def _update_means(self, epoch: int) -> None:
-        due = epoch % self._schedule.recluster_every == 0 and epoch != self._begun
+        due = self._schedule.is_due(epoch) and epoch != self._begun
         if not due and self._means is not None:
             return
         # Those that a division of this epoch was made of will do.

@@ -7,11 +7,13 @@ import enum
 import math
 
 from dce_tf.base.errors import UsageError
+from dce_tf.config.stages import check_head_epochs
 
 
 class Stage(enum.StrEnum):
     """What an epoch trains."""
 
+    HEAD = "head"
     DIVIDE = "divide"
     FULL_EMBEDDING = "full_embedding"
     FINETUNE = "finetune"
@@ -24,12 +26,15 @@ class Stage(enum.StrEnum):
     @property
     def divided(self) -> bool:
         """Whether batches come from clusters."""
-        return self is not Stage.FINETUNE
+        return self in (Stage.DIVIDE, Stage.FULL_EMBEDDING)
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """The stages of a run: divide → full embedding → finetune.
+    """The stages of a run: head → divide → full embedding → finetune.
+
+    Epochs count from 0 in all attributes; divisions come every so often from the first
+    epoch after the head on.
 
     Attributes:
         num_epochs: Epochs in all.
@@ -40,10 +45,14 @@ class Schedule:
         hierarchical: Begin with one cluster and double them at each division.
         freeze_backbone_epochs: How many epochs after each division train the embedding
             alone, so that the learners settle first.
+        head_epochs: How many epochs come before all others in which the whole embedding
+            trains on all images and the backbone rests, so that good features are not
+            distorted by a random head (Kumar et al., "Fine-tuning can distort
+            pretrained features and underperform out-of-distribution", ICLR 2022).
 
     Raises:
-        UsageError: If finetuning would come before the full embedding, or a hierarchy
-            cannot reach the number of clusters.
+        UsageError: If finetuning would come before the full embedding, a hierarchy
+            cannot reach the number of clusters, or the head takes all epochs.
     """
 
     num_epochs: int
@@ -53,8 +62,10 @@ class Schedule:
     num_clusters: int = 1
     hierarchical: bool = False
     freeze_backbone_epochs: int = 0
+    head_epochs: int = 0
 
     def __post_init__(self) -> None:
+        check_head_epochs(self.head_epochs, self.num_epochs)
         if self.full_embedding_epoch > self.finetune_epoch:
             raise UsageError(
                 f"--full_embedding_epoch={self.full_embedding_epoch} must not be after "
@@ -69,6 +80,7 @@ class Schedule:
                 f"--num_clusters={near}."
             )
         needed = (self.num_clusters.bit_length() - 1) * self.recluster_every
+        needed += self.head_epochs
         if self.hierarchical and needed >= self.finetune_epoch:
             raise UsageError(
                 f"--hierarchical reaches --num_clusters={self.num_clusters} in epoch "
@@ -79,6 +91,8 @@ class Schedule:
 
     def stage(self, epoch: int) -> Stage:
         """Returns the stage of an epoch, counted from 0."""
+        if epoch < self.head_epochs:
+            return Stage.HEAD
         if epoch >= self.finetune_epoch:
             return Stage.FINETUNE
         if epoch >= self.full_embedding_epoch:
@@ -87,19 +101,32 @@ class Schedule:
 
     def reclusters(self, epoch: int) -> bool:
         """Returns whether an epoch begins with a new division."""
-        return self.stage(epoch).divided and epoch % self.recluster_every == 0
+        return self.stage(epoch).divided and self.is_due(epoch)
+
+    def is_due(self, epoch: int) -> bool:
+        """Returns whether it is `recluster_every` epochs since this was last so."""
+        return self._since_division(epoch) == 0
+
+    def _since_division(self, epoch: int) -> int:
+        return (epoch - self.head_epochs) % self.recluster_every
 
     def clusters(self, epoch: int) -> int:
         """Returns how many clusters the division in force in an epoch has."""
         if not self.hierarchical:
             return self.num_clusters
-        divisions = min(epoch // self.recluster_every, self.num_clusters.bit_length())
+        divided = max(0, epoch - self.head_epochs) // self.recluster_every
+        divisions = min(divided, self.num_clusters.bit_length())
         return min(self.num_clusters, 2**divisions)
 
     def backbone_frozen(self, epoch: int) -> bool:
         """Returns whether only the embedding trains in an epoch."""
-        return (
-            self.stage(epoch) is Stage.DIVIDE
+        stage = self.stage(epoch)
+        return stage is Stage.HEAD or (
+            stage is Stage.DIVIDE
             and self.clusters(epoch) > 1
-            and epoch % self.recluster_every < self.freeze_backbone_epochs
+            and self._since_division(epoch) < self.freeze_backbone_epochs
         )
+
+    def backbone_trained(self, epoch: int) -> bool:
+        """Returns whether the backbone trains in an epoch before this one."""
+        return not all(map(self.backbone_frozen, range(epoch)))

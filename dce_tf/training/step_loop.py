@@ -31,7 +31,7 @@ class StepLoop:
         augmentation: Changes the colours of each batch on its device; None where the
             pipeline does.
         gather_features: Return the features of the images, too.
-        calls: The loops compiled so far, by `(whole, frozen)`.
+        calls: The loops compiled so far, by the arguments of `call`.
     """
 
     model: EmbeddingModel
@@ -46,17 +46,19 @@ class StepLoop:
     average: WeightAverage | None = None
     augmentation: Augmentation | None = None
     gather_features: bool = False
-    calls: dict[tuple[bool, bool], Any] = dataclasses.field(default_factory=dict)
+    calls: dict[tuple[bool, bool, bool], Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._now = _clock()
 
-    def call(self, whole: bool, frozen: bool) -> Any:
+    def call(self, whole: bool, frozen: bool, on_features: bool = False) -> Any:
         """Returns the compiled loop over steps, traced once for each way to train.
 
         Args:
             whole: The loss is on the whole embedding, not on a learner's part.
             frozen: The backbone does not train.
+            on_features: The batches are of features that are computed already; nothing
+                before them trains, such as pooling.
 
         Returns:
             A function of the iterator of batches and of where in the run its steps
@@ -64,17 +66,15 @@ class StepLoop:
             of each step, how many images there were, how many seconds it waited for
             them, and their features, if those are gathered.
         """
-        if (whole, frozen) not in self.calls:
-            self.calls[whole, frozen] = self._make_call(whole, frozen)
-        return self.calls[whole, frozen]
+        way = (whole, frozen, on_features)
+        if way not in self.calls:
+            self.calls[way] = self._make_call(*way)
+        return self.calls[way]
 
-    def _make_call(self, whole: bool, frozen: bool) -> Any:
-        backbone = {id(variable) for variable in self.model.backbone.variables}
-        variables = [
-            variable
-            for variable in self.variables
-            if not (frozen and id(variable) in backbone)
-        ]
+    def _make_call(self, whole: bool, frozen: bool, on_features: bool) -> Any:
+        variables = self._trained(frozen, on_features)
+        on_features |= self.step.on_features
+        taken = dataclasses.replace(self.step, on_features=on_features)
 
         def step(images: Any, labels: Any, third: Any, state: Any, begun: Any) -> Any:
             learner, teacher = learner_and_teacher(third)
@@ -82,7 +82,7 @@ class StepLoop:
             with tf.control_dependencies([begun]):
                 images = tf.identity(images)
             place = Place(None if whole else learner[0], *state)
-            return self._train_step(images, labels, place, variables, teacher)
+            return self._train_step(taken, images, labels, place, variables, teacher)
 
         replica_step = tf.function(step, jit_compile=True) if self.jit else step
         gather = self.gather_features
@@ -138,10 +138,19 @@ class StepLoop:
 
         return run_steps
 
+    def _trained(self, frozen: bool, on_features: bool) -> list[Any]:
+        """Returns the variables that a way to train changes; see `call`."""
+        resting = list(self.model.backbone.variables) if frozen else []
+        if on_features and self.model.pool is not None:
+            resting += self.model.pool.variables
+        rest = {id(variable) for variable in resting}
+        return [each for each in self.variables if id(each) not in rest]
+
     # It has no Python branch on a tensor, and is traced in three quarters of the time.
     @tf.autograph.experimental.do_not_convert
     def _train_step(
         self,
+        step: Step,
         images: Any,
         labels: Any,
         place: Place,
@@ -149,16 +158,14 @@ class StepLoop:
         teacher: Any,
     ) -> tuple[Any, Any]:
         number = place.number
-        if self.augmentation is not None:
+        if self.augmentation is not None and not step.on_features:
             replica = tf.distribute.get_replica_context()
             at = tf.cast(replica.replica_id_in_sync_group, number.dtype)
             own = number * replica.num_replicas_in_sync + at
             images = self.augmentation.change_colours(
                 images, tf.stack([self.step.seed, own])
             )
-        loss, features = self.step(
-            self.model, images, labels, place, variables, teacher
-        )
+        loss, features = step(self.model, images, labels, place, variables, teacher)
         if self.average is not None:
             self.average.update(number)
         # The loss is there when the step is done, so that waiting begins no earlier.

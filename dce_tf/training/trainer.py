@@ -15,7 +15,7 @@ from dce_tf.record import EpochRecord
 from dce_tf.training.callback_calls import CallbackCalls
 from dce_tf.training.interruption import deferred
 from dce_tf.training.progress import EpochProgress
-from dce_tf.training.schedule import Schedule
+from dce_tf.training.schedule import Schedule, Stage
 from dce_tf.training.step_loop import StepLoop
 from dce_tf.training.stock_callbacks import check_callbacks
 from dce_tf.training.workers import Workers
@@ -46,6 +46,7 @@ class Trainer:
     Attributes:
         step: Steps done in the whole run.
         progress: How far the epoch has come that is under way, or is gone on with.
+        backbone_trained: Some step has trained the backbone.
         stopping: Somebody asked the process to end; it does after this report.
         loop: The compiled steps.
     """
@@ -72,6 +73,7 @@ class Trainer:
         self.workers = Workers(self.strategy)
         self.step = 0
         self.progress: EpochProgress | None = None
+        self.backbone_trained = False
         self.stopping = False
         self._keep_features = keep_features
         self._pause_every = pause_every
@@ -102,7 +104,8 @@ class Trainer:
 
         Args:
             dataset: Of `(images, labels, learner)`, or with a teacher, as
-                `ClusterPipelines` builds it.
+                `ClusterPipelines` builds it; of features in place of the images in the
+                epochs of the head.
             num_steps: How many batches to take; those of `first_step` are not among
                 them.
             num_learners: How many learners take part; default: all.
@@ -154,8 +157,10 @@ class Trainer:
         self, schedule: Schedule, calls: CallbackCalls, record: EpochRecord
     ) -> None:
         epoch, first = record.epoch, self.first_step
-        whole = schedule.stage(epoch).whole_embedding
-        run_steps = self.loop.call(whole, schedule.backbone_frozen(epoch))
+        stage, frozen = schedule.stage(epoch), schedule.backbone_frozen(epoch)
+        whole = stage.whole_embedding
+        run_steps = self.loop.call(whole, frozen, stage is Stage.HEAD)
+        self.backbone_trained |= not frozen
         if self.progress is None:
             zeros = [0.0] * self.num_learners
             self.progress = EpochProgress(record.as_line(), 0, zeros, zeros)

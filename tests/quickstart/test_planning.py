@@ -178,6 +178,18 @@ def test_estimate_is_near_what_whole_runs_took() -> None:
     assert estimate_seconds(work, SMALL, 16) < estimate_seconds(work, SMALL, 2) / 2
 
 
+def test_the_head_trains_on_features_that_are_computed_once() -> None:
+    found = data()
+    given = {"num_epochs": 4, "evaluate_every": 1, "steps_per_epoch": 10}
+    whole = work_of(found, settled(found, **given))
+    headed = work_of(found, settled(found, head_epochs=2, **given))
+    assert headed.trained == whole.trained // 2
+    config = settled(found, **given)
+    held = len(found.splits.train) * config.data.val_fraction
+    trained = len(found.splits.train) - held
+    assert headed.embedded - whole.embedded == pytest.approx(trained - 2 * held, abs=1)
+
+
 def test_estimate_says_that_it_is_one() -> None:
     text = describe_estimate(100, PRETRAINED, has_gpu=False)
     assert text == (

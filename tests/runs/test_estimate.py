@@ -111,3 +111,30 @@ def test_of_a_short_rest_nothing_is_said(display: Display, clock: list[float]) -
     estimate = built(display, [{"epoch": 8, "seconds_evaluate": 1.0}])
     train(estimate, clock, 9, [1, 20], first=60)
     assert printed(display) == []
+
+
+def headed(display: Display, history: list[dict]) -> Estimate:
+    test = Search("test", images(300), images(100))
+    splits = Splits(images(9), images(100), (test,))
+    schedule = Schedule(10, 6, 8, recluster_every=2, head_epochs=2)
+    return build_estimate(Config(), schedule, splits, history, display)
+
+
+def test_the_head_tells_nothing_of_the_rest(
+    display: Display, clock: list[float]
+) -> None:
+    head = {
+        "epoch": 1,
+        "stage": "head",
+        "seconds_division": 30.0,
+        "seconds_evaluate": 0.1,
+    }
+    estimate = headed(display, [UNTRAINED, head])
+    train(estimate, clock, 1, [1, 40])
+    assert printed(display) == []
+    train(estimate, clock, 2, [1, 20])
+    (line,) = printed(display)
+    # 800 steps but 21 at 1 s, eight evaluations of 10 s, as before training, and
+    # divisions before the epochs 4 and 6 of 10 s and the 30 s that the head took for
+    # features which the first division found there.
+    assert "about 15 min 39 s left" in line

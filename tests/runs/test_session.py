@@ -7,9 +7,10 @@ from dce_tf.base.errors import UsageError
 from dce_tf.config import Config
 from dce_tf.datasets import Images
 from dce_tf.losses import build_loss
-from dce_tf.runs import session
+from dce_tf.reports.display import Display
+from dce_tf.runs import batches
 from dce_tf.runs.network import build_model, has_fixed_features, parameter_groups
-from dce_tf.runs.session import check
+from dce_tf.runs.session import build_schedule, check
 from dce_tf.training.extractor import FixedFeatures
 from dce_tf.training.pipelines import WHOLE, FileReader
 
@@ -83,11 +84,20 @@ def test_pipelines_of_fixed_features_are_made_once(
         def build(self, *place) -> tuple:
             return place
 
-    monkeypatch.setattr(session, "FeaturePipelines", Pipelines)
+    monkeypatch.setattr(batches, "FeaturePipelines", Pipelines)
     train = Images(("a", "b"), np.zeros(2, np.int32), ("x",))
     runner = object.__new__(FixedFeatures)
     runner._known = {train.paths: np.zeros((2, 3))}
-    build = session._batch_builder(Config(**SMALL), train, FileReader(), runner, WHOLE)
+    config = Config(**SMALL)
+    build = batches.batch_builder(
+        config,
+        build_schedule(config.division),
+        train,
+        FileReader(),
+        runner,
+        WHOLE,
+        Display(quiet=True),
+    )
     assert not made
     assert [build(None, epoch, 0) for epoch in range(3)] == [
         (None, epoch, 0) for epoch in range(3)

@@ -47,3 +47,20 @@ def test_rates_are_those_of_the_groups(found: dict) -> None:
     for part, rate in (("backbone", 5e-4), ("embedding", 5e-3)):
         ((step, _, value),) = found[f"learning_rate/{part}"]
         assert (step, float(value)) == (1, pytest.approx(rate))
+
+
+def test_stage_is_named_where_it_begins_and_the_resting_backbone_has_no_rate(
+    tmp_path: Path,
+) -> None:
+    summaries = Summaries(RunDirectory(tmp_path), Config())
+    summaries.set_model(SimpleNamespace(optimizer=keras.optimizers.SGD(0.5)))
+    for epoch, stage in enumerate(["head", "head", "divide"]):
+        summaries.set_params({"record": EpochRecord(epoch, stage, "val", {})})
+        summaries.on_epoch_end(epoch, {})
+    summaries.close()
+    found = events(tmp_path / "tensorboard")
+    stages = [(step, value.item().decode()) for step, _, value in found["stage"]]
+    assert stages == [(1, "head"), (3, "divide")]
+    rates = [float(value) for _, _, value in found["learning_rate/backbone"]]
+    assert rates[:2] == [0, 0]
+    assert rates[2] > 0

@@ -213,3 +213,32 @@ def test_features_are_read_by_as_many_threads_as_batches(train: Images) -> None:
 def test_too_few_images_say_so(train: Images) -> None:
     with pytest.raises(ValueError, match="smaller batch_size"):
         DividedData(make_model(), train, SCHEDULE, image_size=SIZE, batch_size=64)
+
+
+@pytest.mark.slow
+def test_head_comes_first_by_fit_too(train: Images) -> None:
+    schedule = Schedule(3, 3, 3, num_clusters=2, head_epochs=1)
+    model = make_model()
+    model.compile(keras.optimizers.SGD(RATE), make_loss(model, train))
+    data = DividedData(
+        model, train, schedule, image_size=SIZE, batch_size=BATCH, num_steps=STEPS
+    )
+    recluster = Recluster(train.labels, schedule, data.features, data.deliver)
+    ways, backbones = [], [model.backbone.get_weights()]
+
+    def note(*_) -> None:
+        ways.append(model._way)
+        backbones.append(model.backbone.get_weights())
+
+    callbacks = [recluster, keras.callbacks.LambdaCallback(on_epoch_end=note)]
+    model.fit(data.dataset, epochs=3, callbacks=callbacks, shuffle=False, verbose=0)
+    assert [(way.whole, way.frozen) for way in ways] == [
+        (True, True),
+        (False, False),
+        (False, False),
+    ]
+    same = [
+        all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+        for one, other in zip(backbones, backbones[1:], strict=False)
+    ]
+    assert same == [True, False, False]

@@ -57,3 +57,44 @@ def test_backbone_rests_after_each_division_into_several() -> None:
     frozen = [epoch for epoch in range(12) if schedule.backbone_frozen(epoch)]
     assert frozen == [2, 4, 6], "not with one cluster, nor once the whole trains"
     assert not any(growing().backbone_frozen(epoch) for epoch in range(12))
+
+
+def headed(**changes: int) -> Schedule:
+    return growing(
+        num_epochs=15,
+        full_embedding_epoch=11,
+        finetune_epoch=13,
+        head_epochs=3,
+        **changes,
+    )
+
+
+def test_head_comes_first_and_all_else_counts_from_its_end() -> None:
+    schedule = headed(freeze_backbone_epochs=1)
+    assert [schedule.stage(epoch) for epoch in range(4)] == [
+        *[Stage.HEAD] * 3,
+        Stage.DIVIDE,
+    ]
+    assert Stage.HEAD.whole_embedding
+    assert not Stage.HEAD.divided
+    divisions = [epoch for epoch in range(15) if schedule.reclusters(epoch)]
+    assert divisions == [3, 5, 7, 9, 11]
+    clusters = [schedule.clusters(epoch) for epoch in range(13)]
+    assert clusters == [1, 1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 8, 8]
+    frozen = [epoch for epoch in range(15) if schedule.backbone_frozen(epoch)]
+    assert frozen == [0, 1, 2, 5, 7, 9]
+
+
+def test_backbone_has_trained_once_an_epoch_did_not_freeze_it() -> None:
+    trained = [headed().backbone_trained(epoch) for epoch in range(6)]
+    assert trained == [False] * 4 + [True] * 2
+
+
+def test_hierarchy_has_less_time_after_a_head() -> None:
+    with pytest.raises(UsageError, match=r"in epoch 9.*at least --finetune_epoch=10"):
+        growing(full_embedding_epoch=2, finetune_epoch=9, head_epochs=3)
+
+
+def test_head_may_not_take_all_epochs() -> None:
+    with pytest.raises(UsageError, match="at most --head_epochs=11, or --num_epochs=1"):
+        growing(head_epochs=12)

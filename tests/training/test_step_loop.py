@@ -127,13 +127,13 @@ def test_frozen_backbone_has_no_backward_pass(how: str) -> None:
         trainer.loop.variables = [layer.kernel, layer.bias]
         schedule = {}
     fit(trainer, **schedule)
-    frozen = trainer.loop.calls[False, how != "not trainable"]
+    frozen = trainer.loop.calls[False, how != "not trainable", False]
     (concrete,) = frozen._list_all_concrete_functions()
     assert "Conv2D" in operations(concrete)
     assert "Conv2DBackpropFilter" not in operations(concrete)
     if how == "not trainable":
         return
-    (concrete,) = trainer.loop.calls[False, False]._list_all_concrete_functions()
+    (concrete,) = trainer.loop.calls[False, False, False]._list_all_concrete_functions()
     assert "Conv2DBackpropFilter" in operations(concrete)
 
 
