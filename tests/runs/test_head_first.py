@@ -18,7 +18,7 @@ from dce_tf.runs.session import Session, build_schedule, check
 from dce_tf.runs.train import train
 from dce_tf.training.extractor import Extractor
 from dce_tf.training.schedule import Stage
-from tests.runs.test_train import StopAfter, numbers
+from tests.runs.test_train import numbers
 
 SMALL = {"backbone": "small", "image_size": 32, "embedding_dim": 8}
 
@@ -166,25 +166,21 @@ def test_head_trains_as_with_a_frozen_backbone_and_then_all_does(
         assert line["recall@1"] == other["recall@1"]
 
 
-DIVIDED = {
-    "num_epochs": 6,
-    "full_embedding_epoch": 4,
-    "finetune_epoch": 5,
-    "recluster_every": 1,
-}
+DIVIDED = {"num_epochs": 4, "full_embedding_epoch": 3, "recluster_every": 1}
 FAMILY: dict[str, dict[str, Any]] = {
     "slices": {
-        **DIVIDED,
-        "freeze_backbone_epochs": 1,
+        "num_epochs": 3,
+        "full_embedding_epoch": 2,
+        "finetune_epoch": 2,
         "layer_decay": 0.5,
         "ema": 0.9,
         "cluster_features": "running",
-        "freeze_batch_norm": False,
     },
     "masks": {
         **DIVIDED,
         "parts": "masks",
-        "hierarchical": True,
+        "freeze_backbone_epochs": 1,
+        "freeze_batch_norm": False,
         "isolated_learners": True,
         "pooling": "gem",
         "augment_on": "device",
@@ -194,7 +190,7 @@ FAMILY: dict[str, dict[str, Any]] = {
         "trainable_blocks": 2,
     },
     "heads": {
-        "max_steps": 34,
+        "max_steps": 18,
         "num_epochs": 200,
         "full_embedding_epoch": None,
         "finetune_epoch": None,
@@ -231,18 +227,18 @@ def test_killed_run_goes_on_with_the_same_bits_wherever_it_was(
         deterministic=True,
         export=False,
         dropout=0.2,
-        head_epochs=2,
+        head_epochs=1,
         checkpoint_every_steps=2,
         **FAMILY[family],
     )
     whole = settings.replace(exp="whole")
     report = train(whole)
     stages = [line["stage"] for line in RunDirectory.of(whole).metrics()]
-    assert stages[:4] == ["untrained", "head", "head", "divide"]
+    assert stages[:3] == ["untrained", "head", "divide"]
     stops: list[keras.callbacks.Callback] = [
         StopAt(0, 2),  # In the head, in the middle of an epoch,
-        StopAfter(1),  # where the next one divides and trains all,
-        StopAt(2, 2),  # and within that one.
+        StopAt(1, 0),  # where the next one has divided and would train all,
+        StopAt(1, 2),  # and within that one.
     ]
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """Divide and conquer by `model.fit` is what `Trainer` does."""
 
+import itertools
 from pathlib import Path
 
 import keras
@@ -239,6 +240,6 @@ def test_head_comes_first_by_fit_too(train: Images) -> None:
     ]
     same = [
         all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-        for one, other in zip(backbones, backbones[1:], strict=False)
+        for one, other in itertools.pairwise(backbones)
     ]
     assert same == [True, False, False]
