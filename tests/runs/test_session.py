@@ -78,7 +78,7 @@ def test_pipelines_of_fixed_features_are_made_once(
     made = []
 
     class Pipelines:
-        def __init__(self, _, features, __) -> None:
+        def __init__(self, _, features, *__) -> None:
             made.append(features)
 
         def build(self, *place) -> tuple:
