@@ -39,7 +39,8 @@ from dce_tf.doctor.pictures import Pictures, look_at
 from dce_tf.doctor.population import Population
 from dce_tf.doctor.report import write_report
 from dce_tf.retrieval.vectors import comparable
-from dce_tf.runs.sources import find_source, plain_config
+from dce_tf.runs.plain import plain_config
+from dce_tf.runs.sources import find_source
 from dce_tf.training.pipelines import FileReader
 
 HEADINGS = (

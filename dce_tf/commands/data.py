@@ -6,7 +6,7 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
@@ -19,10 +19,12 @@ from dce_tf.datasets.checks import require_train
 from dce_tf.datasets.duplicates import Duplicate, find_duplicates
 from dce_tf.datasets.index_writing import write_index
 from dce_tf.datasets.verdicts import Verdicts, data_folder, read_verdicts
-from dce_tf.images.scan import ImageFacts, survey
 from dce_tf.reports.display import Display
 from dce_tf.reports.tables import print_table
 from dce_tf.runs.broken import too_many_broken
+
+if TYPE_CHECKING:
+    from dce_tf.images.scan import ImageFacts
 
 PROBLEMS_FILE = "data_problems.json"
 _SHOWN_PROBLEMS = 10
@@ -44,6 +46,9 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         data_dir=settings["data_dir"],
         allow_partial_data=settings["allow_partial_data"],
     )
+    # A folder that is no such data set is refused before TensorFlow is loaded.
+    from dce_tf.images.scan import survey
+
     parts = splits.parts()
     paths = sorted({path for part in parts.values() for path in part.paths})
     with display.task("looking at every image", len(paths)) as update:

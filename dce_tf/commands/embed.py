@@ -26,8 +26,8 @@ from dce_tf.reports.display import Display
 from dce_tf.runs import devices
 from dce_tf.runs.loading import read_splits
 from dce_tf.runs.own_data import other_data
+from dce_tf.runs.plain import plain_config
 from dce_tf.runs.plugged import settings_of
-from dce_tf.runs.sources import plain_config
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:

@@ -34,8 +34,8 @@ from dce_tf.reports.verification import (
 )
 from dce_tf.retrieval.rerankers import RERANKERS, Reranker
 from dce_tf.runs.environment import environment
+from dce_tf.runs.evaluating import build_evaluator
 from dce_tf.runs.opening import ARRAY_FLAGS, Opened, open_source
-from dce_tf.runs.session import build_evaluator
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:

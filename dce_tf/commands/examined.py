@@ -31,7 +31,8 @@ from dce_tf.retrieval.vectors import Numbers, check_vectors
 from dce_tf.runs import devices
 from dce_tf.runs.loading import read_splits
 from dce_tf.runs.opening import open_source
-from dce_tf.runs.sources import config_for, find_source, plain_config
+from dce_tf.runs.plain import plain_config
+from dce_tf.runs.sources import config_for, find_source
 from dce_tf.training.pipelines import FileReader
 
 _UNNAMED = "images"  # The split of images that are in none.

@@ -22,9 +22,9 @@ from dce_tf.runs.exporting import (
     image_source,
 )
 from dce_tf.runs.outcome import load_best_model
+from dce_tf.runs.plain import plain_config
 from dce_tf.runs.plugged import settings_of
 from dce_tf.runs.pushed import PushedModel
-from dce_tf.runs.sources import plain_config
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from dce_tf.base.errors import UsageError
-from dce_tf.commands.explaining import EXPLAINED, explain_hits
 from dce_tf.commands.selecting import cached_path_of, path_of
-from dce_tf.export import resolve_version
-from dce_tf.export.served import ServedModel
+from dce_tf.export.versions import resolve_version
 from dce_tf.hub.address import is_on_hub
-from dce_tf.images.scan import find_broken
 from dce_tf.index import Collection, check_model, open_collection
 from dce_tf.index.decisions import Answer, calibration_of
 from dce_tf.index.pictures import MOST_PIXELS
@@ -24,6 +21,9 @@ from dce_tf.reports.display import Display
 from dce_tf.reports.hits_sheet import plot_hits
 from dce_tf.reports.match_sheet import plot_matches
 from dce_tf.reports.tables import print_table
+
+if TYPE_CHECKING:
+    from dce_tf.export.served import ServedModel
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
@@ -34,19 +34,21 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     where, least = _filter(settings["filter"]), settings["min_probability"]
     if least is not None and not 0 <= least <= 1:
         raise UsageError(f"--min_probability={least:g}: expected a number, 0 to 1.")
-    _check_images(paths)
     sheet = Path(settings["sheet"]) if settings["sheet"] else None
     collection = open_collection(arguments[0], read_only=True)
     try:
         calibration = collection.calibration
         if least is not None:
             calibration = calibration_of(collection)
+        _check_images(paths)
         model = _model(settings["run"], collection)
         check_model(collection, model.fingerprint, arguments[0])
         found = collection.search(model.embeddings(paths), settings["k"], where)
         answers = [Answer.of(hits, calibration, least) for hits in found]
         found = [list(answer.hits) for answer in answers]
         if settings["explain"]:
+            from dce_tf.commands.explaining import EXPLAINED, explain_hits
+
             sheet = sheet or Path(EXPLAINED)
             plot_matches(paths, explain_hits(model, collection, paths, found), sheet)
         elif sheet:
@@ -73,11 +75,16 @@ def _filter(text: str | None) -> Any:
 
 
 def _check_images(paths: Sequence[str]) -> None:
+    # What is wrong with the words or the index is said before TensorFlow is loaded.
+    from dce_tf.images.scan import find_broken
+
     for path, problem in find_broken(paths, max_pixels=MOST_PIXELS).items():
         raise ValueError(f"{path}: {problem}")
 
 
 def _model(named: str | None, collection: Collection) -> ServedModel:
+    from dce_tf.export.served import ServedModel
+
     if named:
         return ServedModel(resolve_version(path_of(named)))
     path = collection.describe()["model"]

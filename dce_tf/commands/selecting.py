@@ -48,10 +48,7 @@ def path_of(source: str) -> Path:
     Raises:
         ValueError: If it cannot be fetched.
     """
-    # It reads a graph with TensorFlow, which flags are read without.
-    from dce_tf.hub.fetching import local_source
-
-    return local_source(source)
+    return _local_source(source)
 
 
 def cached_path_of(source: str) -> Path:
@@ -62,9 +59,16 @@ def cached_path_of(source: str) -> Path:
     Raises:
         ValueError: If it was not fetched.
     """
+    return _local_source(source, only_cached=True)
+
+
+def _local_source(source: str, *, only_cached: bool = False) -> Path:
+    if not is_on_hub(source):
+        return Path(source)
+    # What was fetched is looked through with TensorFlow, which a path is read without.
     from dce_tf.hub.fetching import local_source
 
-    return local_source(source, only_cached=True)
+    return local_source(source, only_cached=only_cached)
 
 
 def own_path(source: str, why: str) -> Path:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dce_tf.base.program import PROGRAM
-from dce_tf.network.model import EmbeddingModel
+
+if TYPE_CHECKING:
+    from dce_tf.network.model import EmbeddingModel
 
 CARD = "model_card.json"
 ASSETS = "assets.extra"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import sys
 from typing import Any
 
 from dce_tf import __version__
 from dce_tf.base.program import INSTALLED
-from dce_tf.runs import devices
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "faiss-cpu", "faiss-gpu")
 
@@ -24,7 +25,15 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "device": devices.describe(),
+        "device": _device(),
         INSTALLED: __version__,
         **versions,
     }
+
+
+def _device() -> str:
+    if "tensorflow" not in sys.modules:
+        return f"CPU, {os.cpu_count()} processors; TensorFlow was not needed"
+    from dce_tf.runs import devices
+
+    return devices.describe()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,13 @@ import numpy.typing as npt
 from dce_tf.clustering import Division
 from dce_tf.datasets import Images
 from dce_tf.evaluation.evaluator import Evaluation, Evaluator
-from dce_tf.network.matches import explain_match
-from dce_tf.network.model import EmbeddingModel
-from dce_tf.network.shares import why_not_split
 from dce_tf.retrieval import score_search
 from dce_tf.retrieval.drift import FEWEST, Drift, measure_drift
 from dce_tf.retrieval.heat import MatchHeat
 from dce_tf.retrieval.identification import NearestPairs, find_nearest_pairs
-from dce_tf.training.pipelines import EvaluationPipelines
+
+if TYPE_CHECKING:
+    from dce_tf.network.model import EmbeddingModel
 
 _SEEN_PER_CLUSTER = 200  # Images that the nearest ones are chosen from.
 _SHORTEST = 8
@@ -99,6 +98,11 @@ def explain_failures(
     Returns:
         The heat-maps, or None where the model has none: see `network.shares`.
     """
+    # A page without images is written without TensorFlow.
+    from dce_tf.network.matches import explain_match
+    from dce_tf.network.shares import why_not_split
+    from dce_tf.training.pipelines import EvaluationPipelines
+
     if why_not_split(model) is not None:
         return None
     pipelines = EvaluationPipelines(image_size, batch_size=len(failures))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dce_tf.base.errors import UsageError
 from dce_tf.config import Config
@@ -13,11 +13,11 @@ from dce_tf.datasets import Splits
 from dce_tf.evaluation.evaluator import Embedder
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
-from dce_tf.runs import devices
-from dce_tf.runs.loading import load_data, read_splits
-from dce_tf.runs.own_data import other_data
-from dce_tf.runs.sources import Source, config_for, find_source, plain_config
+from dce_tf.runs.plain import plain_config
 from dce_tf.runs.stored_embeddings import stored_search
+
+if TYPE_CHECKING:
+    from dce_tf.runs.sources import Source
 
 ARRAY_FLAGS = ("labels", "gallery", "gallery_labels")
 """The flags that go with embeddings in a `.npy`."""
@@ -70,6 +70,12 @@ def open_source(
             f"--{name} goes with embeddings in a .npy, and {path} is none. Leave it "
             "out."
         )
+    # Embeddings in a file are scored without TensorFlow.
+    from dce_tf.runs import devices
+    from dce_tf.runs.loading import load_data, read_splits
+    from dce_tf.runs.own_data import other_data
+    from dce_tf.runs.sources import config_for, find_source
+
     source = find_source(path)
     config = config_for(source, given)
     devices.configure(config.run, config.network.mixed_precision)

@@ -31,12 +31,13 @@ from dce_tf.reports.scores import (
 from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
 from dce_tf.reports.thumbnails import read_thumbnail
 from dce_tf.runs.environment import environment
+from dce_tf.runs.evaluating import build_evaluator
 from dce_tf.runs.exporting import export_run
-from dce_tf.runs.session import build_evaluator, build_extractor
+from dce_tf.runs.session import build_extractor
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
 from dce_tf.training.checkpoints import Checkpoints, RunProgress
+from dce_tf.training.divisions import epoch_of, load_division
 from dce_tf.training.pipelines import PictureReader
-from dce_tf.training.recluster import epoch_of, load_division
 
 PROJECTOR_IMAGES = 1000
 THUMBNAIL = 48

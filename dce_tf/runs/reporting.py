@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dce_tf.clustering import Division
-from dce_tf.network.model import EmbeddingModel
 from dce_tf.reports.display import Display
 from dce_tf.reports.html_page import Section, write_page
 from dce_tf.runs import report_page
 from dce_tf.runs.environment import environment
+from dce_tf.runs.evaluating import build_evaluator
 from dce_tf.runs.inspecting import explain_failures, find_failures, typical_images
 from dce_tf.runs.opening import Opened
-from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.run_history import RunHistory, group_runs
-from dce_tf.runs.session import build_evaluator
-from dce_tf.training.recluster import epoch_of, load_division
+from dce_tf.training.divisions import epoch_of, load_division
+
+if TYPE_CHECKING:
+    from dce_tf.network.model import EmbeddingModel
 
 TYPICAL = 8  # Pictures of each learner.
 
@@ -52,6 +54,9 @@ def _details(run: RunHistory, opened: Opened | None, display: Display) -> list[S
         if not divisions:
             return []
         return [report_page.clusters(run, divisions, (), None, None)]
+    # Without images there is nothing that takes TensorFlow.
+    from dce_tf.runs.outcome import load_best_model
+
     config = opened.config
     evaluator = build_evaluator(
         opened.embedder, opened.splits, config.evaluation, config.run, display

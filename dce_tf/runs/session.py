@@ -21,9 +21,7 @@ from dce_tf.config import (
     Config,
     DataSettings,
     DivisionSettings,
-    EvaluationSettings,
     LossSettings,
-    RunSettings,
 )
 from dce_tf.datasets import DATASETS, Images, Splits
 from dce_tf.evaluation.evaluator import Embedder, Evaluator
@@ -35,6 +33,7 @@ from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
 from dce_tf.runs.batches import Builder, batch_builder
+from dce_tf.runs.evaluating import build_evaluator
 from dce_tf.runs.network import build_trainer, has_fixed_features, objective_of
 from dce_tf.sampling import SAMPLERS
 from dce_tf.training.averaging import AveragedEmbedder
@@ -277,28 +276,6 @@ def build_extractor(
         strategy=strategy,
         num_workers=data.num_workers,
         reader=reader,
-    )
-
-
-def build_evaluator(
-    embedder: Embedder,
-    splits: Splits,
-    evaluation: EvaluationSettings,
-    run: RunSettings,
-    display: Display,
-    metric: str = "cosine",
-) -> Evaluator:
-    """Builds what scores embeddings as the settings say."""
-    return Evaluator(
-        embedder,
-        splits.recall_at,
-        map_at=splits.map_at,
-        exclude=evaluation.exclude,
-        metric=metric,
-        nmi_runs=evaluation.nmi_runs,
-        backend=run.backend,
-        seed=run.random_seed,
-        display=display,
     )
 
 

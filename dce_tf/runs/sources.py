@@ -23,15 +23,13 @@ from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.model_file import ModelFile
 from dce_tf.runs.network import parameter_groups
 from dce_tf.runs.outcome import load_best_model
+from dce_tf.runs.plain import ALL_CLASSES, plain_config
 from dce_tf.runs.plugged import settings_of
 from dce_tf.runs.session import build_extractor
 from dce_tf.training.checkpoints import load_checkpoint
 from dce_tf.training.pipelines import PictureReader
 
 KINDS = "a run directory, a checkpoint (.npz), a SavedModel, a .keras file or a .npy"
-
-# Of data that was not trained on none is held out, as nothing is to be chosen.
-_ALL_CLASSES = {"val_fraction": 0.0, "num_folds": 0, "fold": None, "select_on": "test"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +137,7 @@ def config_for(source: Source, given: Mapping[str, Any]) -> Config:
     if source.run is not None:
         own = source.run.config()
         if given.get("dataset", own.data.dataset) != own.data.dataset:
-            given = {**_ALL_CLASSES, **given}
+            given = {**ALL_CLASSES, **given}
         return settings_of(source.run, given)
     if "dataset" not in given:
         raise UsageError(
@@ -155,14 +153,3 @@ def config_for(source: Source, given: Mapping[str, Any]) -> Config:
             )
         given = {**given, "image_size": size}
     return plain_config(given)
-
-
-def plain_config(given: Mapping[str, Any]) -> Config:
-    """Returns the settings to evaluate with what is of no run.
-
-    Args:
-        given: What the command line says.
-    """
-    values = {"num_clusters": 1, **_ALL_CLASSES, **given}
-    # How wide the embedding is shows when it is there.
-    return Config(**values, embedding_dim=values["num_clusters"])

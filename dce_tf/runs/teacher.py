@@ -31,8 +31,9 @@ from dce_tf.hub.address import is_on_hub
 from dce_tf.hub.fetching import local_source
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
+from dce_tf.runs.plain import plain_config
 from dce_tf.runs.plugged import settings_of
-from dce_tf.runs.sources import Source, find_source, plain_config
+from dce_tf.runs.sources import Source, find_source
 from dce_tf.training.checkpoints import Checkpoints
 from dce_tf.training.extractor import Extractor
 from dce_tf.training.pipelines import FileReader

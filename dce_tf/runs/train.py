@@ -16,11 +16,12 @@ from dce_tf.base.errors import noted_if_stopped
 from dce_tf.callbacks import build_callbacks, tell_report
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
-from dce_tf.evaluation.evaluator import Evaluate
+from dce_tf.evaluation.evaluating import Evaluate
 from dce_tf.network.backbones import check_backbone_file
 from dce_tf.record import EpochRecord
 from dce_tf.record.run_directory import RunDirectory
-from dce_tf.reports.display import Display, EpochLines, ProgressBar
+from dce_tf.reports.display import Display
+from dce_tf.reports.epoch_lines import EpochLines, ProgressBar
 from dce_tf.runs import devices
 from dce_tf.runs.beginning import held, what_is_kept
 from dce_tf.runs.bookkeeping import Bookkeeping, stateful_variables
@@ -50,10 +51,10 @@ from dce_tf.runs.summaries import Summaries
 from dce_tf.runs.teacher import Teacher, check_no_teacher
 from dce_tf.runs.warned import build_health
 from dce_tf.training.checkpoints import Checkpoints, RunProgress
+from dce_tf.training.divisions import keep_rows
 from dce_tf.training.pipelines import PictureReader
 from dce_tf.training.profiling import Profile
 from dce_tf.training.progress import EpochProgress
-from dce_tf.training.recluster import keep_rows
 from dce_tf.training.schedule import Schedule
 from dce_tf.training.stock_callbacks import check_callbacks
 from dce_tf.training.workers import Workers, explained_loss

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from dce_tf.record import EpochRecord
-from dce_tf.reports.display import LINE_SECONDS, Display, EpochLines, ProgressBar
+from dce_tf.reports.display import LINE_SECONDS, Display
+from dce_tf.reports.epoch_lines import EpochLines, ProgressBar
 
 
 @pytest.fixture

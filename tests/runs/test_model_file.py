@@ -12,7 +12,8 @@ from dce_tf.network.backbones import build_backbone
 from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.runs.model_file import ModelFile
-from dce_tf.runs.sources import config_for, find_source, plain_config
+from dce_tf.runs.plain import plain_config
+from dce_tf.runs.sources import config_for, find_source
 from dce_tf.training.pipelines import EvaluationPipelines, FileReader
 from tests import fakes
 from tests.slow import rest_is_slow

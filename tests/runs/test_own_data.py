@@ -14,7 +14,7 @@ from dce_tf.reports.display import Display
 from dce_tf.runs.loading import load_data, read_splits
 from dce_tf.runs.own_data import check_own_data, keep_left_out, known_left_out
 from dce_tf.runs.train import train
-from dce_tf.training.recluster import load_division
+from dce_tf.training.divisions import load_division
 from tests import fakes
 
 QUIET = Display(quiet=True)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from dce_tf.record import EpochRecord
-from dce_tf.training import recluster
-from dce_tf.training.recluster import Recluster, keep_rows, load_division
+from dce_tf.training import divisions, recluster
+from dce_tf.training.divisions import keep_rows, load_division
+from dce_tf.training.recluster import Recluster
 from dce_tf.training.schedule import Schedule
 
 LABELS = np.repeat(np.arange(8), 4).astype(np.int32)
@@ -136,13 +137,13 @@ def test_means_are_gone_before_the_last_division_says_it_is_done(
 ) -> None:
     Runs(tmp_path, with_means=True).begin(0)
     (means,) = tmp_path.glob("means-*.npy")
-    save = recluster.save_division
+    save = divisions.save_division
 
     def stop(*arguments: Any) -> None:
         save(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recluster, "save_division", stop)
+    monkeypatch.setattr(divisions, "save_division", stop)
     with pytest.raises(KeyboardInterrupt):
         keep_rows(tmp_path, np.arange(20), LABELS[:20])
     assert not means.exists()
