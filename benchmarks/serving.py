@@ -1,10 +1,11 @@
 """The server against the bare call of the SavedModel it serves.
 
     python -m benchmarks.serving [--source RUN] [--clients 1 4 16] [--seconds 10]
-        [--requests 10000]
+        [--rounds 3] [--requests 10000]
 
 The server is a process, the load another one on the loopback: each client sends one
-JPEG of 640 × 480 after the other. On few cores the load takes processor time from the
+JPEG of 640 × 480 after the other, in JSON or as it is: both take turns, and their ratio
+is the median of the rounds. On few cores the load takes processor time from the
 server, so the share of the bare call is also given with that time counted out: as if
 the server had had the rest of the cores for itself. The last columns have the processor
 time of a request, and the bare call's as a share of it, which other load hardly moves.
@@ -58,10 +59,20 @@ def draw_jpeg(seed: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def request_for(path: str, body: bytes) -> bytes:
+def request_for(path: str, body: bytes, kind: str = "application/json") -> bytes:
     """Returns what a client sends."""
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def requests_of_one_image() -> dict[str, bytes]:
+    """Returns what a client sends for an image, by how it carries that."""
+    jpeg = draw_jpeg()
+    body = json.dumps(predict_body([jpeg])).encode()
+    return {
+        "JSON": request_for(PREDICT, body),
+        "as it is": request_for(PREDICT, jpeg, "image/jpeg"),
+    }
 
 
 def export_untrained(folder: Path) -> Path:
@@ -277,12 +288,66 @@ def send_some(port: int, request: bytes, count: int) -> None:
         thread.join()
 
 
-def print_load(outcomes: dict[int, dict[str, Any]], bare: dict[str, Any]) -> None:
+def load_in_turn(
+    port: int,
+    process: int,
+    requests: dict[str, bytes],
+    clients: Sequence[int],
+    seconds: float,
+    rounds: int,
+) -> dict[tuple[int, str], list[dict[str, Any]]]:
+    """Loads a server with each kind of request in turn.
+
+    Returns:
+        What `load_server` returned in each round, by clients and kind.
+    """
+    outcomes: dict[tuple[int, str], list[dict[str, Any]]] = {}
+    for _ in range(rounds):
+        for number in clients:
+            for kind, request in requests.items():
+                outcome = load_server(port, process, request, number, seconds)
+                outcomes.setdefault((number, kind), []).append(outcome)
+    return outcomes
+
+
+def together(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the outcomes of several rounds as one."""
+    sums = ("elapsed", "cpu", "server_cpu")
+    return {name: sum(each[name] for each in rounds) for name in sums} | {
+        "latencies": [second for each in rounds for second in each["latencies"]]
+    }
+
+
+def print_ratios(outcomes: dict[tuple[int, str], list[dict[str, Any]]]) -> None:
+    """Prints what sending images as they are gains over JSON, round by round."""
+    table = Table(title="An image as it is, against JSON")
+    for column in ("clients", "requests/s", "p50", "processor of the server"):
+        table.add_column(column, justify="right")
+    for clients in dict.fromkeys(number for number, _ in outcomes):
+        ratios = []
+        for raw, plain in zip(
+            outcomes[clients, "as it is"], outcomes[clients, "JSON"], strict=True
+        ):
+            counts = len(raw["latencies"]), len(plain["latencies"])
+            rates = counts[0] / raw["elapsed"], counts[1] / plain["elapsed"]
+            middles = [statistics.median(each["latencies"]) for each in (raw, plain)]
+            spent = raw["server_cpu"] / counts[0], plain["server_cpu"] / counts[1]
+            pairs = (rates, middles, spent)
+            ratios.append([first / second for first, second in pairs])
+        medians = [statistics.median(each) for each in zip(*ratios, strict=True)]
+        table.add_row(str(clients), *(f"× {each:.2f}" for each in medians))
+    print_machine(table)
+
+
+def print_load(
+    outcomes: dict[tuple[int, str], dict[str, Any]], bare: dict[str, Any]
+) -> None:
     """Prints the table of clients."""
     best = max(bare["rates"].values())
     table = Table(title=f"Requests of one image; bare call: {best:.0f} images/s")
     for column in (
         "clients",
+        "image",
         "requests/s",
         "p50 ms",
         "p99 ms",
@@ -292,12 +357,13 @@ def print_load(outcomes: dict[int, dict[str, Any]], bare: dict[str, Any]) -> Non
         "share of it",
     ):
         table.add_column(column, justify="right")
-    for clients, outcome in outcomes.items():
+    for (clients, kind), outcome in outcomes.items():
         latencies = sorted(1e3 * each for each in outcome["latencies"])
         count, elapsed = len(latencies), outcome["elapsed"]
         own = elapsed - outcome["cpu"] / (os.cpu_count() or 1)
         table.add_row(
             str(clients),
+            kind,
             f"{count / elapsed:.0f}",
             f"{statistics.median(latencies):.1f}",
             f"{latencies[int(0.99 * (count - 1))]:.1f}",
@@ -332,6 +398,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path)
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 4, 16])
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--flags", nargs="*", default=[], help="further ones of serve")
     args = parser.parse_args()
@@ -339,18 +406,19 @@ def main() -> None:
         source = args.source or apart(export_untrained, Path(folder, "export"))
         bare = apart(measure_bare, source, args.seconds / 2)
         json_ms = apart(measure_json)
-        body = json.dumps(predict_body([draw_jpeg()])).encode()
-        request = request_for(PREDICT, body)
+        requests = requests_of_one_image()
         with running_server(source, *args.flags) as (port, process):
-            send_some(port, request, WARM_UP_REQUESTS)
-            outcomes = {
-                clients: load_server(port, process, request, clients, args.seconds)
-                for clients in args.clients
-            }
+            for request in requests.values():
+                send_some(port, request, WARM_UP_REQUESTS)
+            outcomes = load_in_turn(
+                port, process, requests, args.clients, args.seconds, args.rounds
+            )
             empty = request_for(PREDICT, json.dumps({"inputs": []}).encode())
             alone = apart(load, port, empty, 1, args.seconds / 2)["latencies"]
+            request = requests["as it is"]
             memory = send_many(port, process, request, args.requests)
-    print_load(outcomes, bare)
+    print_load({key: together(each) for key, each in outcomes.items()}, bare)
+    print_ratios(outcomes)
     print_costs(bare, json_ms, 1e3 * statistics.median(alone))
     print(
         f"Memory over {args.requests:,} requests, MB: "

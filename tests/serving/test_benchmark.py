@@ -40,3 +40,17 @@ def test_the_picture_that_is_sent_is_one_of_a_camera() -> None:
     jpeg = benchmark.draw_jpeg()
     assert jpeg.startswith(b"\xff\xd8\xff")
     assert 30_000 < len(jpeg) < 120_000
+
+
+def test_ratios_are_of_the_same_round(capsys) -> None:
+    def outcome(count: int, elapsed: float) -> dict:
+        latencies = [elapsed / count] * count
+        return {"latencies": latencies, "elapsed": elapsed, "server_cpu": elapsed / 2}
+
+    outcomes = {
+        (1, "JSON"): [outcome(10, 1.0), outcome(10, 10.0)],
+        (1, "as it is"): [outcome(20, 1.0), outcome(20, 10.0)],
+    }
+    benchmark.print_ratios(outcomes)
+    said = capsys.readouterr().out
+    assert (said.count("× 2.00"), said.count("× 0.50")) == (1, 2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ class Fake:
 
             def do_GET(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(size)) if size else None
+                body = self.rfile.read(size) if size else None
+                if body and self.headers["Content-Type"] == "application/json":
+                    body = json.loads(body)
                 fake.asked.append((self.command, self.path, body))
                 fake.headers.append(dict(self.headers))
                 answer = fake.script.pop(0)
@@ -143,10 +146,68 @@ def test_batches_are_bounded_in_number_and_bytes(
         for size in (2, 1, 1, 3, 1)
     ]
     sizes = (5, 5, 6, 11, 1, 1, 1, 1)
-    with Client(fake.url, batch_size=3) as client:
+    with Client(fake.url, batch_size=3, raw=False) as client:
         found = client.embed(b"x" * size for size in sizes)
     assert found.shape == (8, 1)
     assert [len(body["instances"]) for _, _, body in fake.asked] == [2, 1, 1, 3, 1]
+
+
+NOT_JSON = (400, {}, {"error": "JSON Parse error: Invalid value. at offset: 0"})
+ROW = (200, {}, {"predictions": [[1.0]]})
+
+
+def test_images_are_sent_as_they_are(fake: Fake) -> None:
+    fake.script = [ROW, (200, {}, {"predictions": [[1.0], [2.0]]}), (200, {}, {})]
+    fake.script += [(200, {}, {"hits": []})] * 2
+    with Client(fake.url) as client:
+        client.embed([b"{one}"])
+        assert client.embed([b"one", b"two"]).shape == (2, 1)
+        client._ask_of([b"x"], "/v1/any", None, {}, dict)
+        where = {"label": "é"}
+        client.search("things", image=b"one", k=3, where=where, min_probability=0.5)
+        client.search("things", vector=[1.0])
+    kinds = [each["Content-Type"].partition(";")[0] for each in fake.headers]
+    one, many = "application/octet-stream", "multipart/form-data"
+    assert kinds == [one, many, one, one, "application/json"]
+    assert fake.asked[0][2] == b"{one}"
+    assert fake.asked[1][2].count(b'filename="image"') == 2
+    target, _, query = fake.asked[3][1].partition("?")
+    assert target == "/v1/collections/things:search"
+    assert {k: json.loads(v) for k, v in urllib.parse.parse_qsl(query)} == {
+        "k": 3,
+        "filter": where,
+        "min_probability": 0.5,
+    }
+
+
+def test_a_server_that_reads_json_only_gets_json(fake: Fake) -> None:
+    fake.script = [NOT_JSON, ROW, ROW, ROW]
+    with Client(fake.url) as client:
+        for _ in range(3):
+            assert client.embed([b"x"]).tolist() == [[1.0]]
+    first, *others = [body for _, _, body in fake.asked]
+    assert first == b"x"
+    assert others == [{"instances": [{"b64": "eA=="}]}] * 3
+
+
+def test_an_image_that_is_refused_is_not_sent_again_as_json(fake: Fake) -> None:
+    fake.script = [(400, {}, {"error": "PNG, damaged"}), ROW]
+    with Client(fake.url) as client:
+        with pytest.raises(ServerError, match="image 0: PNG, damaged"):
+            client.embed([b"x"])
+        client.embed([b"x"])
+    assert [body for _, _, body in fake.asked] == [b"x", b"x"]
+
+
+def test_options_too_long_for_a_url_go_as_json(fake: Fake) -> None:
+    fake.script = [(200, {}, {"hits": []})] * 2
+    long = {"label": {"$in": ["x" * 20] * 500}}
+    with Client(fake.url) as client:
+        client.search("things", image=b"x", where=long)
+        client.search("things", image=b"x")
+    (_, path, body), (_, _, other) = fake.asked
+    assert (path, body["filter"]) == ("/v1/collections/things:search", long)
+    assert other == b"x"
 
 
 def test_an_image_that_cannot_be_read_is_named(

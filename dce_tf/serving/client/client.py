@@ -17,12 +17,13 @@ import http.client
 import json
 import os
 import random
+import secrets
 import ssl
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,10 @@ _BUSY = (429, 503)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0  # Seconds.
 _LONGEST_WAIT = 60.0  # A server that asks for more is not waited for.
 _MOST_BYTES = 16 * 2**20  # Of the images in one request.
+_LONGEST_QUERY = 4096  # Letters; proxies take no URL of any length.
+_JSON = "application/json"
+# What TensorFlow Serving, and servers before images as they are, say to one.
+_NOT_READ = ("JSON Parse error", "Malformed request", "limit of requests without")
 
 
 class ServerError(Exception):
@@ -172,8 +177,18 @@ class Record:
         return fields
 
 
+class _Body(NamedTuple):
+    """What is sent, and of which type it is."""
+
+    content_type: str
+    data: bytes
+
+
 class Client:
     """Asks a server, again where it is busy or away for a moment.
+
+    Images are sent as they are, and as JSON to a server that does not read that, such
+    as TensorFlow Serving; the first request with an image finds out.
 
     All requests can be repeated without harm. For one thread at a time: make one
     client a thread.
@@ -186,6 +201,7 @@ class Client:
         retries: How often to ask again when it is busy (429, 503) or away.
         ca_file: Certificates (PEM) to trust, where the server's is not public.
         batch_size: The most images per request.
+        raw: Whether images are sent as they are; by default the client finds out.
     """
 
     def __init__(
@@ -198,6 +214,7 @@ class Client:
         retries: int = 4,
         ca_file: str | None = None,
         batch_size: int = 32,
+        raw: bool | None = None,
     ) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -213,7 +230,8 @@ class Client:
         self._retries = retries
         self._timeout = timeout
         self._folder = parts.path.rstrip("/")
-        self._headers = {"Content-Type": "application/json"}
+        self._raw = raw
+        self._headers = {}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
         self._connection = _connection(parts, timeout, ca_file)
@@ -247,10 +265,16 @@ class Client:
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
     def _embed(self, batch: Sequence[tuple[str, bytes]]) -> Embeddings:
-        body = {"instances": [_b64(data) for _, data in batch]}
+        images = [data for _, data in batch]
         try:
             path = f"{self._model_path}:predict"
-            predictions = self._ask("POST", path, "predictions", body)
+            predictions = self._ask_of(
+                images,
+                path,
+                "predictions",
+                {},
+                lambda: {"instances": [_b64(data) for data in images]},
+            )
         except ServerError as error:
             if error.status != 400:
                 raise
@@ -315,9 +339,9 @@ class Client:
             ServerError: If it fails.
             ValueError: If not exactly one thing is searched for.
         """
-        body: dict[str, Any] = {**_given(image, vector, record_id), "k": k}
-        body |= _conditions(where, min_probability)
-        hits = self._ask("POST", _path(collection, ":search"), "hits", body)
+        options = {"k": k, **_conditions(where, min_probability)}
+        given = (image, vector, record_id)
+        hits = self._ask_about(_path(collection, ":search"), "hits", given, options)
         return [_known(Hit, hit) for hit in hits]
 
     def identify(
@@ -346,9 +370,9 @@ class Client:
             ServerError: If it fails, or the collection is not calibrated.
             ValueError: If not exactly one thing is given.
         """
-        body: dict[str, Any] = {**_given(image, vector, record_id), "k": k}
-        body |= _conditions(where, min_probability)
-        answer = self._ask("POST", _path(collection, ":identify"), None, body)
+        options = {"k": k, **_conditions(where, min_probability)}
+        given = (image, vector, record_id)
+        answer = self._ask_about(_path(collection, ":identify"), None, given, options)
         return _known(Identity, answer)
 
     def verify(self, collection: str, first: Image, second: Image) -> Verdict:
@@ -362,8 +386,14 @@ class Client:
         Raises:
             ServerError: If it fails, or the collection is not calibrated.
         """
-        body = {"images": [_b64(_read(each)) for each in (first, second)]}
-        answer = self._ask("POST", _path(collection, ":verify"), None, body)
+        images = [_read(each) for each in (first, second)]
+        answer = self._ask_of(
+            images,
+            _path(collection, ":verify"),
+            None,
+            {},
+            lambda: {"images": [_b64(data) for data in images]},
+        )
         return _known(Verdict, answer)
 
     def explain(
@@ -388,10 +418,13 @@ class Client:
         """
         if (image is None) == (query_id is None):
             raise ValueError("Expected either image or query_id.")
-        body: dict[str, Any] = {"id": record_id, "query_id": query_id}
-        if image is not None:
-            body = {"id": record_id, "image": _b64(_read(image))}
-        answer = self._ask("POST", _path(collection, ":explain"), None, body)
+        path = _path(collection, ":explain")
+        if image is None:
+            body = {"id": record_id, "query_id": query_id}
+            answer = self._ask("POST", path, None, body)
+        else:
+            given = (image, None, None)
+            answer = self._ask_about(path, None, given, {"id": record_id})
         return _known(Explanation, answer)
 
     def upsert(self, collection: str, records: Iterable[Record]) -> int:
@@ -443,6 +476,57 @@ class Client:
         if batch:
             yield batch
 
+    def _ask_about(
+        self,
+        path: str,
+        field: str | None,
+        given: tuple[Image | None, Sequence[float] | Embeddings | None, Id | None],
+        options: Mapping[str, Any],
+    ) -> Any:
+        """Asks about an image, a vector or a record."""
+        image, vector, record_id = given
+        if image is None or vector is not None or record_id is not None:
+            body = {**_given(image, vector, record_id), **options}
+            return self._ask("POST", path, field, body)
+        data = _read(image)
+        return self._ask_of(
+            [data], path, field, options, lambda: {"image": _b64(data), **options}
+        )
+
+    def _ask_of(
+        self,
+        images: Sequence[bytes],
+        path: str,
+        field: str | None,
+        options: Mapping[str, Any],
+        as_json: Callable[[], Any],
+    ) -> Any:
+        """Sends images as they are, or as JSON where that is not read.
+
+        Args:
+            images: The images.
+            path: Where to.
+            field: What of the answer is wanted; None for all of it.
+            options: What goes with them in the URL.
+            as_json: Returns both as JSON.
+        """
+        query = urllib.parse.urlencode({k: json.dumps(v) for k, v in options.items()})
+        fits = self._raw is not False and len(query) <= _LONGEST_QUERY
+        if fits:
+            target = f"{path}?{query}" if query else path
+            try:
+                answer = self._ask("POST", target, field, _as_they_are(images))
+            except ServerError as error:
+                if self._raw or not any(each in str(error) for each in _NOT_READ):
+                    raise
+            else:
+                self._raw = True
+                return answer
+        answer = self._ask("POST", path, field, as_json())
+        if fits:
+            self._raw = False
+        return answer
+
     def _ask(
         self,
         method: str,
@@ -452,7 +536,9 @@ class Client:
         timeout: float | None = None,
     ) -> Any:
         """Returns a field of the answer, or all of it."""
-        data = None if body is None else json.dumps(body).encode()
+        data = body
+        if body is not None and not isinstance(body, _Body):
+            data = _Body(_JSON, json.dumps(body).encode())
         attempt = 0
         while True:
             try:
@@ -475,7 +561,7 @@ class Client:
             ) from error
 
     def _send(
-        self, method: str, path: str, data: bytes | None, timeout: float
+        self, method: str, path: str, data: _Body | None, timeout: float
     ) -> bytes:
         connection = self._connection
         connection.timeout = timeout
@@ -501,18 +587,20 @@ class Client:
         return content
 
     def _exchange(
-        self, method: str, path: str, data: bytes | None
+        self, method: str, path: str, body: _Body | None
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         target, connection = self._folder + path, self._connection
+        kind, data = body if body is not None else (_JSON, None)
+        headers = {**self._headers, "Content-Type": kind}
         was_open = connection.sock is not None
         try:
-            response = _exchange(connection, method, target, data, self._headers)
+            response = _exchange(connection, method, target, data, headers)
         except (ConnectionError, http.client.BadStatusLine):
             connection.close()
             if not was_open:
                 raise
             # The server has closed a connection that was idle; a new one is not.
-            response = _exchange(connection, method, target, data, self._headers)
+            response = _exchange(connection, method, target, data, headers)
         return response.status, response.headers, response.read()
 
 
@@ -630,6 +718,20 @@ def _read(image: Image) -> bytes:
 
 def _name(image: Image, number: int) -> str:
     return f"image {number}" if isinstance(image, bytes) else os.fspath(image)
+
+
+def _as_they_are(images: Sequence[bytes]) -> _Body:
+    """Returns the body of a request with one image, or a form of several."""
+    if len(images) == 1:
+        return _Body("application/octet-stream", images[0])
+    boundary = secrets.token_hex(16)
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; '
+        'filename="image"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    ).encode()
+    parts = [part for image in images for part in (head, image, b"\r\n")]
+    parts.append(f"--{boundary}--\r\n".encode())
+    return _Body(f"multipart/form-data; boundary={boundary}", b"".join(parts))
 
 
 def _b64(data: bytes) -> dict[str, str]:

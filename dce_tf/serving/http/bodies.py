@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import enum
 import io
 import zlib
@@ -14,12 +15,25 @@ from starlette.requests import ClientDisconnect, Request
 from dce_tf.serving.errors import ServingError, invalid
 from dce_tf.serving.http.json_size import measure_json
 from dce_tf.serving.http.memory import share_of
+from dce_tf.serving.http.raw_images import (
+    RawImages,
+    is_json,
+    raw_kind,
+    refuse_options,
+)
 from dce_tf.serving.limits import Deadline, Limits
 from dce_tf.serving.reading import Readers, Received
 
 _GZIP = 16 + zlib.MAX_WBITS
 _UNPACKED_AT_ONCE = 2**20  # Bytes; so much memory is taken before it is counted.
 _IMAGE = b'"b64"'  # Stands before an image, so at the beginning of a long search.
+
+
+OPTIONS = (
+    *("k", "filter", "min_probability", "id", "query_id", "label", "metadata"),
+    "signature_name",
+)
+"""What goes with images that are a body as they are, in the query string."""
 
 
 class BodyKind(enum.Enum):
@@ -33,11 +47,27 @@ class BodyKind(enum.Enum):
     """No images."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Body(Received):
+    """The body of a request that is here, and not read yet.
+
+    Attributes:
+        content: Its bytes if it is JSON, or what tells the images that it is.
+    """
+
+    content: bytes | RawImages
+
+
 class Bodies(Readers):
     """Receives bodies and has them read."""
 
-    async def receive(self, request: Request, kind: BodyKind) -> Received:
+    async def receive(self, request: Request, kind: BodyKind) -> Body:
         """Receives the body of a request, and unpacks it if it is gzip.
+
+        Args:
+            request: The request.
+            kind: What its body may carry; one without images is JSON whatever its
+                Content-Type says.
 
         Raises:
             ServingError: If it is too large, too slow, or not what its header says, or
@@ -45,6 +75,11 @@ class Bodies(Readers):
         """
         limits = self._limits
         encoding = _encoding(request)
+        raw = None
+        if kind is not BodyKind.SMALL:
+            raw = raw_kind(request.headers.get("content-type", ""))
+        if raw is not None and kind is BodyKind.SEARCH:
+            kind = BodyKind.LARGE
         try:
             body = await asyncio.wait_for(
                 _collect(request, _Growing(limits, kind, packed=encoding is not None)),
@@ -65,7 +100,14 @@ class Bodies(Readers):
             await deadline.wait(work)
             body = growing.value()
             share.give_back(len(packed))
-        return await self.measure(body, measure_json, share, deadline)
+        query = request.scope["query_string"].decode("latin-1")
+        if raw is None or (raw.may_be_json and is_json(body)):
+            refuse_options(query, OPTIONS)
+            found = await self.measure(body, measure_json, share, deadline)
+            return Body(body, found.size, share, deadline, body)
+        found = await self.measure(body, raw.measure, share, deadline)
+        images = RawImages(body, raw, query)
+        return Body(body, found.size, share, deadline, images)
 
 
 class _Growing:

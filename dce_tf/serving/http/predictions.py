@@ -9,10 +9,13 @@ from dce_tf.serving.errors import ServingError, invalid
 from dce_tf.serving.http.json_tensors import read_columns, read_rows
 from dce_tf.serving.http.json_text import parse, show
 from dce_tf.serving.http.paths import ModelPath
+from dce_tf.serving.http.raw_images import RawImages
 from dce_tf.serving.model.parts import Part
 from dce_tf.serving.model.predictor import Predictor
 from dce_tf.serving.model.servable import DEFAULT_SIGNATURE, Servable
-from dce_tf.serving.model.signatures import Arrays, Signature
+from dce_tf.serving.model.signatures import Arrays, Signature, to_bytes_array
+
+_OPTION = "signature_name"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,20 +39,24 @@ class Prediction:
 
 
 def read_prediction(
-    path: ModelPath, body: bytes, predictor: Predictor, *, per_item: bool = False
+    path: ModelPath,
+    body: bytes | RawImages,
+    predictor: Predictor,
+    *,
+    per_item: bool = False,
 ) -> Prediction:
     """Reads a request to `predict`.
 
     Args:
         path: Which model it is for.
-        body: JSON.
+        body: JSON, or encoded images as they are, each of which is an example.
         predictor: Finds the model, and checks the tensors.
-        per_item: Whether items of `instances` may fail one by one.
+        per_item: Whether items of `instances`, or images, may fail one by one.
 
     Raises:
         ServingError: If it cannot be answered; checked in TensorFlow Serving's order.
     """
-    document = read_object(body)
+    document = _options(body) if isinstance(body, RawImages) else read_object(body)
     name = signature_name(document)
     servable = predictor.versions.servable(path.name, path.version, path.label)
     signature = servable.signature(name)
@@ -60,6 +67,8 @@ def read_prediction(
         )
     if not signature.inputs:
         raise invalid(f"Failed to get input map for signature: {name or 'DEFAULT'}")
+    if isinstance(body, RawImages):
+        return _read_images(body.images, servable, signature, predictor, each=per_item)
     if "inputs" in document and "instances" in document:
         raise format_error(
             document,
@@ -77,6 +86,47 @@ def read_prediction(
         return Prediction(servable, signature, parts, errors=errors)
     inputs = read_rows(instances, signature.inputs)
     return Prediction(servable, signature, predictor.prepare(signature, inputs))
+
+
+def _options(body: RawImages) -> dict[str, Any]:
+    options = body.options((_OPTION,))
+    for name in options:
+        if name != _OPTION:
+            raise invalid(
+                f"The query string has the option {name[:40]!r}, expected only "
+                f"{_OPTION!r}."
+            )
+    return options
+
+
+def _read_images(
+    images: list[bytes],
+    servable: Servable,
+    signature: Signature,
+    predictor: Predictor,
+    *,
+    each: bool,
+) -> Prediction:
+    """Makes a request of images that came as they are."""
+    name, spec = next(iter(signature.inputs.items()))
+    is_string = spec.dtype.name == "string" and spec.shape == (-1,)
+    if len(signature.inputs) > 1 or not is_string:
+        raise invalid(
+            f"The signature {signature.name} takes {', '.join(signature.inputs)}, "
+            "which is not one encoded image per example. Send JSON."
+        )
+    if not (each and signature.is_batched):
+        inputs = {name: to_bytes_array(images)}
+        return Prediction(servable, signature, predictor.prepare(signature, inputs))
+    predictor.check_count(len(images))
+    parts: list[Part] = []
+    errors = {}
+    for number, image in enumerate(images):
+        try:
+            parts += predictor.prepare(signature, {name: to_bytes_array([image])})
+        except ServingError as error:
+            errors[number] = error
+    return Prediction(servable, signature, parts, errors=errors)
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dce_tf.serving.http.error_answers import error_response
 from dce_tf.serving.http.examples import refuse_examples
 from dce_tf.serving.http.paths import ModelPath, parse_path
 from dce_tf.serving.http.predictions import Prediction, read_prediction
+from dce_tf.serving.http.raw_images import RawImages, raw_kind
 from dce_tf.serving.limits import Deadline
 from dce_tf.serving.metrics import Metrics
 from dce_tf.serving.model.messages import metadata_json, status_json
@@ -49,7 +50,7 @@ class ModelRoutes:
         request = Request(scope, receive)
         started, code, path = time.perf_counter(), "OK", None
         try:
-            path = parse_path(request.method, _target(scope))
+            path = parse_path(request.method, _target(scope, _takes_options(request)))
             body = await self._answer(path, request)
             response = Response(body, media_type="application/json")
         except ServingError as error:
@@ -79,12 +80,14 @@ class ModelRoutes:
             )
         per_item = request.headers.get(PER_ITEM, "0").lower() in ("1", "true")
         received = await self._bodies.receive(request, BodyKind.LARGE)
+        if not isinstance(received.content, RawImages):
+            parse_path(request.method, _target(request.scope))
         deadline = received.deadline
         prediction = await self._bodies.read(
             received,
             read_prediction,
             path,
-            received.text,
+            received.content,
             self._predictor,
             per_item=per_item,
         )
@@ -118,11 +121,17 @@ class ModelRoutes:
         return await self._bodies.write(deadline, size, write, outputs)
 
 
-def _target(scope: Scope) -> str:
+def _takes_options(request: Request) -> bool:
+    """Returns whether the query string may hold options, as the body has no room."""
+    content_type = request.headers.get("content-type", "")
+    return request.method == "POST" and raw_kind(content_type) is not None
+
+
+def _target(scope: Scope, without_query: bool = False) -> str:
     """Returns path and query as they were sent, which is what is matched."""
     path = scope["raw_path"].decode("latin-1")
     query = scope["query_string"].decode("latin-1")
-    return f"{path}?{query}" if query else path
+    return f"{path}?{query}" if query and not without_query else path
 
 
 def _write_items(outcomes: list[object], errors: dict[int, ServingError]) -> bytes:

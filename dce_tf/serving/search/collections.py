@@ -172,7 +172,7 @@ class CollectionRoutes:
     ) -> Response:
         received = await self._bodies.receive(request, BodyKind.SEARCH)
         deadline = received.deadline
-        query = await self._bodies.read(received, read_query, received.text)
+        query = await self._bodies.read(received, read_query, received.content)
         started = time.perf_counter()
         with traced("embed"):
             vector = await self._query_vector(collection, query, received)
@@ -193,7 +193,7 @@ class CollectionRoutes:
     async def _verify(self, collection: Collection, request: Request) -> Response:
         received = await self._bodies.receive(request, BodyKind.LARGE)
         deadline = received.deadline
-        images = await self._bodies.read(received, read_pair, received.text)
+        images = await self._bodies.read(received, read_pair, received.content)
         with traced("embed"):
             prepared = await self._prepare(collection, images, received)
             vectors = await self._embedder.embed(prepared, deadline)
@@ -202,7 +202,7 @@ class CollectionRoutes:
     async def _explain(self, collection: Collection, request: Request) -> Response:
         received = await self._bodies.receive(request, BodyKind.LARGE)
         deadline = received.deadline
-        match = await self._bodies.read(received, read_match, received.text)
+        match = await self._bodies.read(received, read_match, received.content)
         seen = await self._threads.look(deadline, look_at_match, collection, match)
         with traced("embed"):
             prepared = await self._prepare(collection, seen.images, received, EXPLAIN)
@@ -229,7 +229,7 @@ class CollectionRoutes:
     async def _upsert(self, collection: Collection, request: Request) -> int:
         received = await self._bodies.receive(request, BodyKind.LARGE)
         entries = await self._bodies.read(
-            received, read_entries, received.text, self._limits.records
+            received, read_entries, received.content, self._limits.records
         )
         images = {
             n: each.image for n, each in enumerate(entries) if each.image is not None

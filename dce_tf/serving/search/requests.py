@@ -16,14 +16,18 @@ from dce_tf.serving.errors import ServingError, invalid
 from dce_tf.serving.http.json_tensors import read_tensor
 from dce_tf.serving.http.json_text import parse, show
 from dce_tf.serving.http.json_values import decode_base64, is_base64
+from dce_tf.serving.http.raw_images import RawImages
 from dce_tf.serving.model.signatures import TensorSpec
 
 MOST_NEIGHBOURS = 1000
 _DEFAULT_NEIGHBOURS = 10
 _QUERIES = ("image", "id", "vector")
+_TEXTS = ("label",)  # Options that are no JSON.
 _VECTOR = TensorSpec(tf.float32, (-1,))
 
 Vector = npt.NDArray[np.float32]
+Content = bytes | RawImages
+"""JSON, or images as they are, whose options the URL has."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +62,14 @@ class Entry:
     metadata: Mapping[str, Any]
 
 
-def read_query(body: bytes) -> Query:
+def read_query(body: Content) -> Query:
     """Reads a search.
 
     Raises:
         ServingError: If it is none.
     """
-    document = read_object(body, (*_QUERIES, "k", "filter", "min_probability"))
+    allowed = (*_QUERIES, "k", "filter", "min_probability")
+    document = read_document(body, allowed, "image")
     given = [name for name in _QUERIES if name in document]
     if len(given) != 1:
         raise invalid(
@@ -89,13 +94,13 @@ def read_query(body: bytes) -> Query:
     )
 
 
-def read_pair(body: bytes) -> dict[str, bytes]:
+def read_pair(body: Content) -> dict[str, bytes]:
     """Reads two images to be compared; returns them by what errors call them.
 
     Raises:
         ServingError: If there are not two.
     """
-    images = _list(read_object(body, ("images",)), "images", 2)
+    images = _list(read_document(body, ("images",), "images"), "images", 2)
     if len(images) != 2:
         raise invalid(f"'images' has {len(images)} entries, expected 2.")
     return {
@@ -119,13 +124,13 @@ class Match:
     record_id: Id
 
 
-def read_match(body: bytes) -> Match:
+def read_match(body: Content) -> Match:
     """Reads which match is to be explained.
 
     Raises:
         ServingError: If it does not say, or says too much.
     """
-    document = read_object(body, ("image", "query_id", "id"))
+    document = read_document(body, ("image", "query_id", "id"), "image")
     if "id" not in document:
         raise invalid("Expected 'id', the record that was found.")
     if ("image" in document) == ("query_id" in document):
@@ -148,16 +153,19 @@ def _share(document: dict[str, Any], key: str) -> float | None:
     return float(value)
 
 
-def read_entries(body: bytes, most: int) -> list[Entry]:
+def read_entries(body: Content, most: int) -> list[Entry]:
     """Reads records to store.
 
     Args:
-        body: JSON.
+        body: JSON, or the image of one record.
         most: How many there may be.
 
     Raises:
         ServingError: If one is none, or there are more.
     """
+    if isinstance(body, RawImages):
+        fields = ("id", "image", "label", "metadata")
+        return [_entry(read_document(body, fields, "image"), "The record")]
     records = _list(read_object(body, ("records",)), "records", most)
     return [_entry(record, f"records[{n}]") for n, record in enumerate(records)]
 
@@ -186,6 +194,25 @@ def read_id(value: Any) -> Id:
         raise invalid(f"An id is {show(value)}, expected text or a whole number.")
     record_id: Id = value
     return record_id
+
+
+def read_document(body: Content, allowed: Names[str], images: str) -> dict[str, Any]:
+    """Reads an object from JSON, or puts it together from images and the URL.
+
+    Args:
+        body: What came.
+        allowed: The keys that are known.
+        images: The one that images which are the body stand under: `images` for all of
+            them, any other for the only one.
+
+    Raises:
+        ServingError: If it is none.
+    """
+    if not isinstance(body, RawImages):
+        return read_object(body, allowed)
+    others = [key for key in allowed if key != images]
+    options = _check_keys(body.options(_TEXTS), others, "The query string")
+    return {**options, images: body.images if images == "images" else body.image}
 
 
 def read_object(body: bytes, allowed: Names[str]) -> dict[str, Any]:
@@ -255,6 +282,8 @@ def _image(document: dict[str, Any], name: str) -> bytes | None:
 
 
 def _encoded(image: Any, name: str) -> bytes:
+    if isinstance(image, bytes):  # Not from JSON.
+        return image
     if not is_base64(image):
         raise invalid(f'{name} is {show(image)}, expected {{"b64": "…"}}.')
     return decode_base64(image["b64"])
