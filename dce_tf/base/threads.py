@@ -1,13 +1,15 @@
-"""Work done ahead of whoever needs it, in threads."""
+"""Work done ahead of whoever needs it, or beside other work, in threads."""
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -35,3 +37,26 @@ def map_ahead(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@contextlib.contextmanager
+def beside(
+    function: Callable[P, object], *args: P.args, **options: P.kwargs
+) -> Iterator[None]:
+    """Does something in a thread while the block runs; both are done behind it.
+
+    Args:
+        function: What is done. Its error is raised behind the block; if the block
+            raised one, it is a note of that.
+        *args: What it takes.
+        **options: What it takes by name.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(function, *args, **options)
+        try:
+            yield
+        except BaseException as error:
+            if (other := done.exception()) is not None:
+                error.add_note(f"What was done beside it failed, too: {other!r}")
+            raise
+        done.result()

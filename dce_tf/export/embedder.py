@@ -127,7 +127,7 @@ class ServableEmbedder:
     def bytes_signature(self) -> Any:
         """Returns the function of `serving_default`."""
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+        @_graph_of(tf.TensorSpec((None,), tf.string, "image_bytes"))
         def embed(image_bytes: Any) -> dict[str, Any]:
             return {"embedding": self.embed_bytes(image_bytes)}
 
@@ -142,7 +142,7 @@ class ServableEmbedder:
         shape = (None, self.image_size, self.image_size, 3)
         run = self.embed_images if empty else self.embed_some
 
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "images")])
+        @_graph_of(tf.TensorSpec(shape, tf.float32, "images"))
         def embed(images: Any) -> dict[str, Any]:
             return {"embedding": run(images)}
 
@@ -159,7 +159,7 @@ class ServableEmbedder:
         def split(images: Any) -> Any:
             return self._computed(partial(place_shares, self.model), images)
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+        @_graph_of(tf.TensorSpec((None,), tf.string, "image_bytes"))
         def explain(image_bytes: Any) -> dict[str, Any]:
             images = self._read(image_bytes)
             return {SHARES: self._of_any_number(split, images)}
@@ -189,6 +189,11 @@ def save(module: tf.Module, folder: Path, signatures: Mapping[str, Any]) -> None
     # As they were traced: TensorFlow would trace a `tf.function` again.
     found = {name: each.get_concrete_function() for name, each in signatures.items()}
     tf.saved_model.save(module, str(folder), signatures=found)
+
+
+def _graph_of(spec: tf.TensorSpec) -> Callable[[Callable[..., Any]], Any]:
+    # Nothing here depends on what AutoGraph does, and that takes two thirds of tracing.
+    return partial(tf.function, input_signature=[spec], autograph=False)
 
 
 def traced(function: Any) -> Any:

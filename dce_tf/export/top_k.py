@@ -50,7 +50,10 @@ class GallerySearch(tf.Module):
         k)`, and `scores`, float32 `(batch, k)`, cosine similarities, the nearest first.
         """
 
-        @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+        @tf.function(
+            input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")],
+            autograph=False,
+        )
         def find(image_bytes: Any) -> dict[str, Any]:
             embedding = self._embedder.embed_bytes(image_bytes)
             similarity = tf.matmul(embedding, self._vectors, transpose_b=True)

@@ -22,12 +22,24 @@ from dce_tf.images.pillow import open_image, opened, other_format
 from dce_tf.images.refusals import sentence_of
 
 _AHEAD = 8  # How many images a thread may be ahead of whoever takes them.
+_TOGETHER = 16  # Images decoded in one call, which costs more than a small image.
+
+
+def _shape_of(path: tf.Tensor) -> tf.Tensor:
+    return tf.shape(preprocessing.decode(tf.io.read_file(path)))
 
 
 # Compiled once: op by op, the many small ones cost more than an image.
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
-def _decode(path: tf.Tensor) -> tf.Tensor:
-    return tf.shape(preprocessing.decode(tf.io.read_file(path)))
+_decode = tf.function(
+    _shape_of, input_signature=[tf.TensorSpec((), tf.string)], autograph=False
+)
+
+
+@tf.function(input_signature=[tf.TensorSpec((None,), tf.string)], autograph=False)
+def _decode_each(paths: tf.Tensor) -> tf.Tensor:
+    shape = tf.TensorSpec((3,), tf.int32)
+    # One after the other, as no more than one per thread is to be in memory.
+    return tf.map_fn(_shape_of, paths, fn_output_signature=shape, parallel_iterations=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +72,7 @@ def find_broken(
         paths: The image files.
         max_pixels: Images of more pixels cannot be; they are not decoded.
         num_workers: Threads; 0 takes one for each processor.
-        on_progress: Told after each image how many are done.
+        on_progress: Told again and again how many are done.
 
     Returns:
         What is wrong with each broken image, by path.
@@ -86,10 +98,18 @@ def survey(
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> list[ImageFacts]:
     """Decodes every image and says what it is; arguments as of `find_broken`."""
-    facts = []
-    for fact, _ in examine(paths, max_pixels=max_pixels, num_workers=num_workers):
-        facts.append(fact)
-        on_progress(len(facts))
+    facts: list[ImageFacts] = []
+    threads = num_workers or os.cpu_count() or 1
+    starts = range(0, len(paths), _TOGETHER)
+    with own_pixel_limit():
+        for found in map_ahead(
+            lambda start: _survey(paths[start : start + _TOGETHER], max_pixels),
+            starts,
+            num_threads=threads,
+            ahead=threads,
+        ):
+            facts += found
+            on_progress(len(facts))
     return facts
 
 
@@ -131,12 +151,29 @@ def own_pixel_limit() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
+def _survey(paths: Sequence[str], max_pixels: int) -> list[ImageFacts]:
+    facts = [_inspect(path, max_pixels, _facts) for path in paths]
+    sound = [i for i, fact in enumerate(facts) if not fact.problem]
+    try:
+        with tf.device("CPU:0"):
+            _decode_each(tf.constant([paths[i] for i in sound], tf.string))
+    except (tf.errors.OpError, UnicodeEncodeError):
+        # One of them is broken; which, and why, they say one by one.
+        for i in sound:
+            facts[i] = _decoded(paths[i], facts[i], _decode)[0]
+    return facts
+
+
 def _look_at(
     path: str, max_pixels: int, decode: Callable[[str], Any]
 ) -> tuple[ImageFacts, Any]:
     facts = _inspect(path, max_pixels, _facts)
-    if facts.problem:
-        return facts, None
+    return (facts, None) if facts.problem else _decoded(path, facts, decode)
+
+
+def _decoded(
+    path: str, facts: ImageFacts, decode: Callable[[str], Any]
+) -> tuple[ImageFacts, Any]:
     try:
         with tf.device("CPU:0"):
             return facts, decode(path)

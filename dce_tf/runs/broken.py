@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.base.files import write_json
+from dce_tf.base.files import cache_folder, write_json
 from dce_tf.base.program import PROGRAM
 from dce_tf.config import DataSettings
 from dce_tf.datasets import Images, Splits
+from dce_tf.images.looked_at import LookedAt
 from dce_tf.images.scan import find_broken
 from dce_tf.reports.display import Display
+
+_WORTH_SECONDS = 2.0  # A shorter search is not worth a file.
 
 
 def look_for_broken(
@@ -30,20 +34,31 @@ def look_for_broken(
         splits: The images.
         data: How they are read.
         bad_images_file: Keeps the list, so that they are looked for once; None writes
-            nothing.
+            nothing. That none is broken is kept for other runs, too.
         display: Shows how far it is.
     """
     broken = None if bad_images_file is None else known_broken(bad_images_file)
     if broken is None or too_many_broken(broken, splits, data.max_bad_images):
         paths = sorted({p for part in splits.parts().values() for p in part.paths})
-        with display.task("looking at every image", len(paths)) as update:
-            broken = find_broken(
-                paths,
-                max_pixels=data.max_image_pixels,
-                num_workers=data.num_workers,
-                on_progress=lambda done: update(done, ""),
-            )
+        looked = LookedAt(cache_folder() / "looked", paths, data.max_image_pixels)
+        broken = {} if looked.are_sound else _look(paths, data, display, looked)
         keep_broken(bad_images_file, broken)
+    return broken
+
+
+def _look(
+    paths: Sequence[str], data: DataSettings, display: Display, looked: LookedAt
+) -> dict[str, str]:
+    started = time.monotonic()
+    with display.task("looking at every image", len(paths)) as update:
+        broken = find_broken(
+            paths,
+            max_pixels=data.max_image_pixels,
+            num_workers=data.num_workers,
+            on_progress=lambda done: update(done, ""),
+        )
+    if not broken and time.monotonic() - started > _WORTH_SECONDS:
+        looked.keep()
     return broken
 
 

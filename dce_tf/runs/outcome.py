@@ -5,42 +5,34 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from dce_tf.base.files import write_text
 from dce_tf.base.program import PROGRAM
+from dce_tf.base.threads import beside
 from dce_tf.config import Config
-from dce_tf.datasets import Images, Splits
-from dce_tf.evaluation.evaluator import Embeddings
+from dce_tf.datasets import Splits
+from dce_tf.evaluation.evaluator import Evaluation
 from dce_tf.evaluation.open_set_scores import score_open_set
 from dce_tf.network.backbones.model_file import read_model
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record import PARTS, format_seconds, format_value, value_of
 from dce_tf.record.run_directory import RunDirectory, best_line
-from dce_tf.reports.clusters import plot_clusters
 from dce_tf.reports.display import Display
-from dce_tf.reports.neighbours_sheet import plot_neighbours
-from dce_tf.reports.plots import plot_distances, plot_recall
 from dce_tf.reports.scores import (
     SELECTED_ON_TEST,
     open_set_lines,
     scores_table,
     source_tables,
 )
-from dce_tf.reports.tensorboard import TensorBoardWriter, write_projector
-from dce_tf.reports.thumbnails import read_thumbnail
+from dce_tf.reports.tensorboard import TensorBoardWriter
 from dce_tf.runs.environment import environment
 from dce_tf.runs.evaluating import build_evaluator
 from dce_tf.runs.exporting import export_run
 from dce_tf.runs.session import build_extractor
 from dce_tf.runs.snapshot import Snapshot, snapshot_file, take_snapshot
 from dce_tf.training.checkpoints import Checkpoints, RunProgress
-from dce_tf.training.divisions import epoch_of, load_division
 from dce_tf.training.pipelines import PictureReader
-
-PROJECTOR_IMAGES = 1000
-THUMBNAIL = 48
 
 
 def load_best_model(run: RunDirectory) -> EmbeddingModel:
@@ -95,9 +87,6 @@ def conclude(
     before = Snapshot.load(snapshot_file(run, "before"))
     snapshot = take_snapshot(after, queries=before.queries, backend=config.run.backend)
     snapshot.save(snapshot_file(run, "after"))
-    draw_plots(run, progress.history)
-    _draw_snapshots(run, splits, len(progress.history) - 1)
-    _write_projector(run, splits.gallery, after.gallery)
     tests = {each.search.name: each.as_json() for each in evaluations}
     report = {
         "before": progress.before,
@@ -120,52 +109,27 @@ def conclude(
         "environment": environment(),
     }
     write_text(run.labels_file, "".join(f"{n}\n" for n in splits.train.class_names))
-    if config.run.export:
-        exported = export_run(run, model, report)
-        report["export"] = str(exported.relative_to(run.path))
+    with beside(_draw, run, splits, progress.history, after):
+        if config.run.export:
+            exported = export_run(run, model, report)
+            report["export"] = str(exported.relative_to(run.path))
     _write_hparams(run, config, report)
     run.write_report(report)
     return report
 
 
-def draw_plots(run: RunDirectory, history: list[dict[str, Any]]) -> None:
-    """Draws recall over epochs and the clusters of all divisions."""
-    plot_recall(history, run.plots / "recall.png")
-    files = sorted(run.clusters.glob("epoch-*.npz"))
-    memberships = {epoch_of(path): load_division(path).assignment for path in files}
-    if memberships:
-        plot_clusters(memberships, run.plots / "clusters.png")
+def _draw(
+    run: RunDirectory,
+    splits: Splits,
+    history: list[dict[str, Any]],
+    after: Evaluation,
+) -> None:
+    # What draws is not loaded before there is something to draw.
+    from dce_tf.runs.pictures import draw_plots, draw_snapshots, show_projector
 
-
-def _draw_snapshots(run: RunDirectory, splits: Splits, steps: int) -> None:
-    before = Snapshot.load(snapshot_file(run, "before"))
-    after = Snapshot.load(snapshot_file(run, "after"))
-    plot_distances(before.distances, after.distances, run.plots / "distances.png")
-    shown = after.hardest(splits.query, splits.gallery)
-    sheet = plot_neighbours(
-        before.neighbours_in(splits.query, splits.gallery, shown),
-        after.neighbours_in(splits.query, splits.gallery, shown),
-        run.plots / "neighbours.png",
-    )
-    writer = TensorBoardWriter(run.tensorboard)
-    writer.image("hardest queries before and after", sheet, steps)
-    for step, snapshot in ((0, before), (steps, after)):
-        for kind, distances in snapshot.distances.items():
-            writer.histogram(f"distances/{kind}", distances, step)
-    writer.close()
-
-
-def _write_projector(run: RunDirectory, images: Images, embeddings: Embeddings) -> None:
-    rng = np.random.default_rng(0)
-    rows = np.sort(
-        rng.choice(len(images), min(PROJECTOR_IMAGES, len(images)), replace=False)
-    )
-    write_projector(
-        run.tensorboard,
-        embeddings[rows],
-        [images.class_names[label] for label in images.labels[rows]],
-        np.stack([read_thumbnail(images.paths[row], THUMBNAIL) for row in rows]),
-    )
+    draw_plots(run, history)
+    draw_snapshots(run, splits, len(history) - 1)
+    show_projector(run, splits.gallery, after.gallery)
 
 
 def _write_hparams(run: RunDirectory, config: Config, report: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from dce_tf.base.threads import map_ahead
+from dce_tf.base.threads import beside, map_ahead
 
 
 def test_results_are_in_order_whoever_is_first() -> None:
@@ -63,3 +63,29 @@ def test_what_nobody_waits_for_is_not_begun() -> None:
     next(results)
     results.close()
     assert len(done) < 40
+
+
+def test_both_are_done_behind_the_block() -> None:
+    done, meet = [], threading.Barrier(2, timeout=10)
+
+    def work(name: str) -> None:
+        meet.wait()  # Passed only if both go on at once.
+        time.sleep(0.05)
+        done.append(name)
+
+    with beside(work, "beside"):
+        meet.wait()
+        done.append("within")
+    assert done == ["within", "beside"]
+
+
+def test_no_error_is_lost_on_either_side() -> None:
+    def fail() -> None:
+        raise ValueError("beside")
+
+    with pytest.raises(ValueError, match="beside"), beside(fail):
+        pass
+    with pytest.raises(KeyError, match="within") as caught, beside(fail):
+        raise KeyError("within")
+    (note,) = caught.value.__notes__
+    assert "ValueError('beside')" in note

@@ -147,7 +147,19 @@ def test_broken_images_are_found_in_order_with_the_reason(good: Path) -> None:
     )
     assert list(found) == [paths[1], paths[3]]
     assert found[paths[3]] == "no such file"
-    assert seen == [1, 2, 3, 4]
+    assert seen[-1] == 4
+
+
+def test_images_that_are_decoded_together_are_told_apart(good: Path) -> None:
+    torn = good.with_name("torn.jpg")
+    torn.write_bytes(good.read_bytes()[:-200])
+    paths = [str(good)] * 50
+    for place in (0, 15, 16, 37, 49):
+        paths[place] = str(torn)
+    facts = scan.survey(paths, max_pixels=LIMIT, num_workers=3)
+    one_by_one = [fact for fact, _ in scan.examine(paths, max_pixels=LIMIT)]
+    assert facts == one_by_one
+    assert [bool(fact.problem) for fact in facts] == [p == str(torn) for p in paths]
 
 
 def test_limit_of_pil_is_left_as_it_was(good: Path) -> None:

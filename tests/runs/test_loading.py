@@ -7,6 +7,7 @@ import pytest
 from dce_tf.base.errors import UsageError
 from dce_tf.config import Config
 from dce_tf.datasets import Splits
+from dce_tf.images import scan
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
 from dce_tf.runs.loading import check_trainable, load_data, selection_search
@@ -115,6 +116,31 @@ def test_search_for_broken_images_is_made_once(
     load(root, val_fraction=0.2)
     monkeypatch.setattr("dce_tf.runs.broken.find_broken", None)
     load(root, val_fraction=0.2)
+
+
+def test_another_run_need_not_look_at_images_that_were_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = fakes.write_folder(tmp_path / "data", num_classes=10, images_per_class=3)
+    looked = []
+
+    def look(paths: list[str], **options: object) -> dict[str, str]:
+        looked.append(len(paths))
+        return scan.find_broken(paths, **options)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("dce_tf.runs.broken.find_broken", look)
+    load(root, val_fraction=0.2)
+    load(root, val_fraction=0.2, exp="quick")
+    assert len(looked) == 2
+    monkeypatch.setattr("dce_tf.runs.broken._WORTH_SECONDS", 0.0)
+    splits = [load(root, val_fraction=0.2, exp=exp)[1] for exp in ("slow", "again")]
+    assert len(looked) == 3
+    assert splits[0].train.paths == splits[1].train.paths
+    Path(splits[0].train.paths[0]).write_bytes(b"")
+    for exp in ("broken", "still"):  # Which is not kept.
+        load(root, val_fraction=0.2, exp=exp, max_bad_images=0.5)
+    assert len(looked) == 5
 
 
 @pytest.mark.parametrize("splits", [("train", "test"), ("train", "query", "gallery")])

@@ -1,5 +1,32 @@
+import pytest
+
+from dce_tf.config import Config
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.outcome import _next_commands, where_time_went
+from dce_tf.runs.train import train
+
+
+@pytest.mark.slow
+def test_a_picture_that_fails_beside_the_export_fails_the_run(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config.replace(
+        num_epochs=1, full_embedding_epoch=None, finetune_epoch=None
+    )
+    run = RunDirectory.of(config)
+
+    def fail(*_: object) -> None:
+        raise OSError("no room for plots")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dce_tf.runs.pictures.draw_plots", fail)
+        with pytest.raises(OSError, match="no room for plots"):
+            train(config)
+    assert run.report() is None
+    train(config)
+    assert run.report() is not None
+    pictures = {path.name for path in run.plots.glob("*.png")}
+    assert pictures >= {"recall.png", "distances.png", "neighbours.png"}
 
 
 def test_parts_of_the_time_are_told_the_largest_first() -> None:
