@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -44,6 +45,11 @@ class PatientProtocol(_Base):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Starts to wait for a request."""
+        # asyncio does so only for sockets that name their protocol, which ours do not.
+        # An answer is two writes, and the second would wait for the client's ACK.
+        own = transport.get_extra_info("socket")
+        if own is not None:
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(_Transport(transport, self))
         self._wait_for_header()
 
