@@ -158,20 +158,23 @@ def as_sql(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         conditions: Of `parse_filter`.
 
     Returns:
-        An expression that is true or false for every record, and its parameters. All
+        An expression that is true for the records that count, and its parameters. All
         that a user wrote is in the parameters.
     """
     terms: list[str] = []
     parameters: list[Any] = []
     for condition in conditions:
+        is_negated = condition.operator == "$ne"
         alternatives = []
         for kind, values in _by_kind(condition.values).items():
             comparison = _comparison(condition.operator, len(values))
             term, compared = _compare(condition.field, comparison, kind, values)
-            alternatives.append(f"coalesce({term}, 0)")
+            # What is not there is not equal; elsewhere a NULL is as good as false, and
+            # SQLite finds a bare comparison of the label in its index.
+            alternatives.append(f"coalesce({term}, 0)" if is_negated else term)
             parameters += compared
         term = f"({' OR '.join(alternatives) or '0'})"
-        terms.append(f"NOT {term}" if condition.operator == "$ne" else term)
+        terms.append(f"NOT {term}" if is_negated else term)
     return " AND ".join(terms) or "1", parameters
 
 
