@@ -180,8 +180,9 @@ def test_images_are_sent_as_they_are(fake: Fake) -> None:
     }
 
 
-def test_a_server_that_reads_json_only_gets_json(fake: Fake) -> None:
-    fake.script = [NOT_JSON, ROW, ROW, ROW]
+@pytest.mark.parametrize("refusal", [NOT_JSON, (415, {}, b"<h1>Unsupported</h1>")])
+def test_a_server_that_reads_json_only_gets_json(fake: Fake, refusal: Answer) -> None:
+    fake.script = [refusal, ROW, ROW, ROW]
     with Client(fake.url) as client:
         for _ in range(3):
             assert client.embed([b"x"]).tolist() == [[1.0]]

@@ -517,7 +517,8 @@ class Client:
             try:
                 answer = self._ask("POST", target, field, _as_they_are(images))
             except ServerError as error:
-                if self._raw or not any(each in str(error) for each in _NOT_READ):
+                is_unread = any(each in str(error) for each in _NOT_READ)
+                if self._raw or not (is_unread or error.status == 415):
                     raise
             else:
                 self._raw = True
