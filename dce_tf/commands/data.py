@@ -21,7 +21,6 @@ from dce_tf.datasets.index_writing import write_index
 from dce_tf.datasets.verdicts import Verdicts, data_folder, read_verdicts
 from dce_tf.reports.display import Display
 from dce_tf.reports.tables import print_table
-from dce_tf.runs.broken import too_many_broken
 
 if TYPE_CHECKING:
     from dce_tf.images.scan import ImageFacts
@@ -180,6 +179,8 @@ def _show(
 def _verdict(
     broken: Mapping[str, str], splits: Splits, max_bad_images: float, display: Display
 ) -> int:
+    from dce_tf.runs.broken import too_many_broken
+
     too_many = too_many_broken(broken, splits, max_bad_images)
     if too_many is None:
         return 0
