@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from dce_tf.base.errors import UsageError
 from dce_tf.config.setting import Part, setting
 
 
@@ -25,6 +26,18 @@ class NetworkSettings(Part):
         None,
         "Train only this many of the last blocks of the backbone; default: all.",
         lowest=0,
+    )
+    lora_rank: int = setting(
+        0,
+        "Train low-rank adapters of this rank beside the dense layers and 1×1 "
+        "convolutions of the backbone, and none of its own weights; the export has "
+        "plain layers. 0 for none.",
+        lowest=0,
+    )
+    lora_alpha: float | None = setting(
+        None,
+        "Adapters count --lora_alpha / --lora_rank times; default: once.",
+        lowest=1e-6,
     )
     pooling: str = setting(
         "avg",
@@ -60,3 +73,23 @@ class NetworkSettings(Part):
         basic=True,
         group="speed",
     )
+
+    def check(self) -> None:
+        """See `Part`."""
+        if self.lora_alpha is not None and not self.lora_rank:
+            raise UsageError(
+                f"--lora_alpha={self.lora_alpha} scales adapters, and there are none. "
+                "Pass --lora_rank=8 too, or leave it out."
+            )
+        if self.lora_rank and self.trainable_blocks == 0:
+            raise UsageError(
+                f"--lora_rank={self.lora_rank} trains adapters in the blocks that "
+                "train, and --trainable_blocks=0 trains none. Leave one of the two "
+                "out."
+            )
+        if self.lora_rank and not self.freeze_batch_norm:
+            raise UsageError(
+                f"--lora_rank={self.lora_rank} changes the adapters alone, and "
+                "--nofreeze_batch_norm the statistics of the backbone. Leave one of "
+                "the two out."
+            )

@@ -21,6 +21,7 @@ from dce_tf.config import (
 from dce_tf.images.augmentation import AUGMENTATIONS
 from dce_tf.losses import MetricLoss, build_loss
 from dce_tf.network.backbones import build_backbone
+from dce_tf.network.backbones.adapters import add_adapters
 from dce_tf.network.backbones.blocks import checkpoint_blocks, train_last_blocks
 from dce_tf.network.distillation import Distillation
 from dce_tf.network.layers import DivideConquerEmbedding
@@ -52,6 +53,8 @@ def build_model(config: Config, backbone: keras.Model | None = None) -> Embeddin
         )
     set_precision(backbone, PRECISIONS[config.network.mixed_precision])
     train_last_blocks(backbone, config.network.trainable_blocks)
+    if config.network.lora_rank:
+        add_adapters(backbone, config.network.lora_rank, config.network.lora_alpha)
     if config.network.gradient_checkpointing:
         checkpoint_blocks(backbone)
     model = EmbeddingModel(

@@ -18,6 +18,7 @@ from dce_tf.export.served import ServedModel
 from dce_tf.export.versions import versions
 from dce_tf.hub.address import name_of
 from dce_tf.losses import build_loss
+from dce_tf.network.backbones.adapters import add_adapters
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.model_file import ModelFile
@@ -89,9 +90,13 @@ def _run_model(
 ) -> Embedder:
     model = load_best_model(run)
     if checkpoint is not None:
+        own = run.config()
+        if own.network.lora_rank:
+            # The best model has plain layers, which a checkpoint does not.
+            add_adapters(model.backbone, own.network.lora_rank, own.network.lora_alpha)
         load_checkpoint(checkpoint, model.variables)
-        if run.config().optimizer.ema:
-            _load_average(checkpoint, model, run.config())
+        if own.optimizer.ema:
+            _load_average(checkpoint, model, own)
     return build_extractor(model, config.data, reader)
 
 

@@ -15,6 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dce_tf.base.files import replacing
+from dce_tf.network.backbones.adapters import (
+    adapted_layers,
+    merged_adapters,
+    write_adapters,
+)
 from dce_tf.training.workers import Workers
 
 
@@ -60,6 +65,11 @@ class Checkpoints:
         """The whole model of the best epoch, for `keras.models.load_model`."""
         return self.folder / "best.keras"
 
+    @property
+    def adapters(self) -> Path:
+        """The low-rank adapters of the best model, if it was trained with some."""
+        return self.folder / "adapters.safetensors"
+
     def is_empty(self) -> bool:
         """Returns whether there is nothing to go on from."""
         return not self._files()
@@ -85,8 +95,16 @@ class Checkpoints:
             old.unlink()
 
     def save_best(self, model: keras.Model, epoch: int) -> None:
-        """Writes the whole model of an epoch, atomically, for `publish_best`."""
-        with replacing(self.folder / f"best-{epoch:05d}.keras") as temporary:
+        """Writes the whole model of an epoch, atomically, for `publish_best`.
+
+        Low-rank adapters are part of its kernels there, and in a file of their own.
+        """
+        name = f"best-{epoch:05d}"
+        if adapted_layers(model):
+            with replacing(self.folder / f"{name}.safetensors") as temporary:
+                write_adapters(model, temporary)
+        best = replacing(self.folder / f"{name}.keras")
+        with best as temporary, merged_adapters(model):
             model.save(temporary)
 
     def publish_best(self, epoch: int | None) -> None:
@@ -97,9 +115,10 @@ class Checkpoints:
         Args:
             epoch: The best epoch of those that are kept, if there is one.
         """
-        for path in self.folder.glob("best-*.keras"):
+        places = {".safetensors": self.adapters, ".keras": self.best_model}
+        for path in self.folder.glob("best-*"):
             if int(path.stem.removeprefix("best-")) == epoch:
-                path.replace(self.best_model)
+                path.replace(places[path.suffix])
             else:
                 path.unlink()
 

@@ -122,7 +122,7 @@ def _convolve(maps: Any, layer: Any, norm: Any, as_product: bool) -> Any:
     """Applies a convolution and the norm after it."""
     scale, shift = _scale_and_shift(layer, norm)
     depthwise = isinstance(layer, layers.DepthwiseConv2D)
-    kernel = _value(layer.kernel)
+    kernel = _kernel(layer)
     width = tf.shape(scale)[0]
     # The channels of a depthwise kernel are its last two axes.
     kernel *= tf.reshape(scale, kernel.shape[2:]) if depthwise else scale
@@ -148,6 +148,14 @@ def _convolve(maps: Any, layer: Any, norm: Any, as_product: bool) -> Any:
     else:
         convolved = layer.convolution_op(maps, kernel)
     return tf.nn.bias_add(convolved, shift)
+
+
+def _kernel(layer: Any) -> Any:
+    """Returns the kernel, with the low-rank adapter that may change it."""
+    if not getattr(layer, "lora_enabled", False):
+        return _value(layer.kernel)
+    product = tf.matmul(_value(layer.lora_kernel_a), _value(layer.lora_kernel_b))
+    return _value(layer._kernel) + layer.lora_alpha / layer.lora_rank * product
 
 
 def _scale_and_shift(layer: Any, norm: Any) -> tuple[Any, Any]:
