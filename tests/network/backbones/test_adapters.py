@@ -1,4 +1,4 @@
-"""Low-rank adapters: what has them, what trains, and the plain layers they become."""
+"""Low-rank adapters: which layers have them, what trains, and the plain layers after."""
 
 from pathlib import Path
 
