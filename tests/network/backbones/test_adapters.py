@@ -1,4 +1,4 @@
-"""Low-rank adapters: which layers have them, what trains, and the plain layers after."""
+"""Low-rank adapters: which layers get them, what trains, and plain layers after."""
 
 from pathlib import Path
 
