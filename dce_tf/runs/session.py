@@ -225,7 +225,7 @@ def build_session(
             )
         runner = fixed = FixedFeatures(extractor, Path(kept) if kept else None)
         if schedule.head_epochs:
-            runner = HeadFeatures(extractor, fixed, lambda: trainer.backbone_trained)
+            runner = HeadFeatures(extractor, fixed, lambda: trainer.left_head)
     embedder: Embedder = runner
     if trainer.average is not None:
         embedder = AveragedEmbedder(runner, trainer.average)

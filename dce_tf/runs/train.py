@@ -282,7 +282,7 @@ def _restore(
     if progress.partial is not None:
         trainer.progress = EpochProgress(**progress.partial)
     begun = progress.partial is not None
-    trainer.backbone_trained = schedule.backbone_trained(progress.epoch + 1 + begun)
+    trainer.left_head = schedule.left_head(progress.epoch + 1 + begun)
     session.recluster.restore(progress.epoch + 1, begun=begun)
     return progress
 

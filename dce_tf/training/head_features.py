@@ -1,4 +1,4 @@
-"""Features of a backbone that does not train yet: computed once, until it does."""
+"""Features while only the head trains: computed once, until that is over."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from dce_tf.training.extractor import Extractor, FixedFeatures
 
 
 class HeadFeatures:
-    """Embeds with features that are computed once, as long as the backbone rests.
+    """Embeds with features that are computed once, as long as only the head trains.
 
     Features of the images as evaluation sees them: without augmentation, and with batch
     norm on the statistics that the backbone was loaded with.
 
     Args:
         extractor: Runs the model.
-        fixed: Keeps its features; dropped when the backbone has trained.
-        backbone_trained: Returns whether it has.
+        fixed: Keeps its features; dropped when the head is left.
+        left_head: Returns whether it is.
     """
 
     def __init__(
         self,
         extractor: Extractor,
         fixed: FixedFeatures,
-        backbone_trained: Callable[[], bool],
+        left_head: Callable[[], bool],
     ) -> None:
         self._extractor = extractor
         self._fixed: FixedFeatures | None = fixed
-        self._backbone_trained = backbone_trained
+        self._left_head = left_head
 
     @property
     def _runner(self) -> Extractor | FixedFeatures:
-        if self._fixed is not None and self._backbone_trained():
+        if self._fixed is not None and self._left_head():
             self._fixed = None
         return self._fixed or self._extractor
 

@@ -127,6 +127,10 @@ class Schedule:
             and self._since_division(epoch) < self.freeze_backbone_epochs
         )
 
-    def backbone_trained(self, epoch: int) -> bool:
-        """Returns whether the backbone trains in an epoch before this one."""
-        return not all(map(self.backbone_frozen, range(epoch)))
+    def left_head(self, epoch: int) -> bool:
+        """Returns whether an epoch before this one is not of the head.
+
+        From then on features move: a backbone that is frozen after a division may
+        still have statistics of batch norm and an exponent of GeM that train.
+        """
+        return epoch > self.head_epochs

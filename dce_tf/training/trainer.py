@@ -46,7 +46,7 @@ class Trainer:
     Attributes:
         step: Steps done in the whole run.
         progress: How far the epoch has come that is under way, or is gone on with.
-        backbone_trained: Some step has trained the backbone.
+        left_head: Some step was not of the head, so that features may have moved.
         stopping: Somebody asked the process to end; it does after this report.
         loop: The compiled steps.
     """
@@ -73,7 +73,7 @@ class Trainer:
         self.workers = Workers(self.strategy)
         self.step = 0
         self.progress: EpochProgress | None = None
-        self.backbone_trained = False
+        self.left_head = False
         self.stopping = False
         self._keep_features = keep_features
         self._pause_every = pause_every
@@ -160,7 +160,7 @@ class Trainer:
         stage, frozen = schedule.stage(epoch), schedule.backbone_frozen(epoch)
         whole = stage.whole_embedding
         run_steps = self.loop.call(whole, frozen, stage is Stage.HEAD)
-        self.backbone_trained |= not frozen
+        self.left_head |= stage is not Stage.HEAD
         if self.progress is None:
             zeros = [0.0] * self.num_learners
             self.progress = EpochProgress(record.as_line(), 0, zeros, zeros)

@@ -85,9 +85,11 @@ def test_head_comes_first_and_all_else_counts_from_its_end() -> None:
     assert frozen == [0, 1, 2, 5, 7, 9]
 
 
-def test_backbone_has_trained_once_an_epoch_did_not_freeze_it() -> None:
-    trained = [headed().backbone_trained(epoch) for epoch in range(6)]
-    assert trained == [False] * 4 + [True] * 2
+def test_head_is_left_once_an_epoch_was_not_of_it() -> None:
+    # A backbone that is frozen after a division may have an exponent that trains.
+    schedule = headed(freeze_backbone_epochs=1)
+    left = [schedule.left_head(epoch) for epoch in range(6)]
+    assert left == [False] * 4 + [True] * 2
 
 
 def test_hierarchy_has_less_time_after_a_head() -> None:
