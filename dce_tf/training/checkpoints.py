@@ -117,7 +117,10 @@ class Checkpoints:
         """
         places = {".safetensors": self.adapters, ".keras": self.best_model}
         for path in self.folder.glob("best-*"):
-            if int(path.stem.removeprefix("best-")) == epoch:
+            number = path.stem.removeprefix("best-")
+            if path.suffix not in places or not number.isdecimal():
+                continue  # Somebody's own.
+            if int(number) == epoch:
                 path.replace(places[path.suffix])
             else:
                 path.unlink()

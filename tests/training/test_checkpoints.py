@@ -106,3 +106,15 @@ def test_gathered_features_are_kept(tmp_path: Path) -> None:
     fresh = variables()
     np.testing.assert_array_equal(checkpoints.restore(fresh).features, features)
     assert float(fresh[1]) == 6
+
+
+def test_files_of_others_beside_the_best_model_stay(tmp_path: Path) -> None:
+    own = ["best-00001.keras", "best-00003.txt", "best-copy.npz", "best-copy.keras"]
+    for name in own:
+        (tmp_path / name).write_bytes(name.encode())
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.publish_best(3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(own[1:])
+    (tmp_path / "best-00003.keras").write_bytes(b"best")
+    checkpoints.publish_best(3)
+    assert checkpoints.best_model.read_bytes() == b"best"

@@ -44,7 +44,7 @@ def add_adapters(backbone: keras.Model, rank: int, alpha: float | None = None) -
             "it with plain layers first, or leave the flag out to train those."
         )
     able = [layer for layer in backbone._flatten_layers() if _is_able(layer)]
-    layers = [layer for layer in able if rank < _widest_rank(layer) + 1]
+    layers = [layer for layer in able if rank <= _widest_rank(layer)]
     if not layers:
         _refuse(backbone, rank, able)
     for variable in backbone.variables:
@@ -74,7 +74,8 @@ def _is_able(layer: Any) -> bool:
         able = layer.kernel_size == (1, 1) and layer.groups == 1
     else:
         able = isinstance(layer, layers.Dense | layers.EinsumDense)
-    return able and layer.built and layer.trainable and layer.kernel_constraint is None
+    able = able and layer.built and layer.trainable and layer.kernel_constraint is None
+    return able and _widest_rank(layer) > 0
 
 
 def _widest_rank(layer: Any) -> int:

@@ -172,3 +172,7 @@ def test_what_takes_no_adapter_is_told_with_what_would() -> None:
     add_adapters(model, 7)
     with pytest.raises(UsageError, match="has low-rank adapters already"):
         add_adapters(model, 7)
+    images = keras.Input((4,))
+    one_number = keras.Model(images, layers.Dense(1)(images))
+    with pytest.raises(UsageError, match="has none that trains"):
+        add_adapters(one_number, 1)
