@@ -48,7 +48,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     # A folder that is no such data set is refused before TensorFlow is loaded.
     from dce_tf.images.scan import survey
 
-    parts = splits.parts()
+    parts = parts_by_source(splits)
     paths = sorted({path for part in parts.values() for path in part.paths})
     with display.task("looking at every image", len(paths)) as update:
         found = survey(
@@ -82,6 +82,19 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         display.note(f"All are listed in {file}.")
     require_train(splits, settings["data_dir"])
     return _verdict(broken, splits, settings["max_bad_images"], display)
+
+
+def parts_by_source(splits: Splits) -> dict[str, Images]:
+    """Returns every set of images by name; of a mix, what each source has of it."""
+    found: dict[str, Images] = {}
+    for split, images in splits.parts().items():
+        owners = sorted(images.numbers_of_sources())
+        if ": " in split or not owners:
+            found[split] = images
+            continue
+        for number in owners:
+            found[f"{splits.sources[number]}: {split}"] = images.of_source(number)
+    return found
 
 
 def as_table(parts: Mapping[str, Images], facts: Mapping[str, ImageFacts]) -> Table:

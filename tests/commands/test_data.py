@@ -185,3 +185,28 @@ def test_index_outside_the_data_set_is_refused(root: Path, tmp_path_factory) -> 
     words = ["data", "--dataset=folder", f"--data_dir={root}"]
     assert cli.main([*words, f"--make_index={elsewhere}"]) == 1
     assert not elsewhere.exists()
+
+
+def test_sources_of_a_mix_have_their_own_lines_and_limits(
+    tmp_path: Path, output: Path, capsys
+) -> None:
+    root = fakes.write_mix(tmp_path / "mix", 3, 4, ("train", "query", "gallery"))
+    words = ["data", "--dataset=mix(csv=shop, folder=shelf)", f"--data_dir={root}"]
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    for split in ("shop: train", "shelf: train", "shop: test", "shelf: gallery"):
+        assert cells(out, split)[:3] == [split, "12", "3"]
+    copy = next((root / "shelf").rglob("query/*/00.jpg"))
+    shutil.copy(next((root / "shop").rglob("train/*/00.jpg")), copy)
+    for path in sorted((root / "shelf" / "train").rglob("*.jpg"))[:2]:
+        path.write_bytes(b"")
+    assert cli.main([*words, "--max_bad_images=0.04"]) == 1
+    out = unwrapped(capsys.readouterr().out)
+    assert "Unusable: shelf: 2 of 36 images are broken" in out
+    assert "in more than one class (1 such)" in out
+    ((first, second),) = json.loads((output / "data_problems.json").read_text())[
+        "identical"
+    ]
+    assert (first["split"], second["split"]) == ("shelf: query", "shop: train")
+    assert cli.main([*words, f"--make_index={root}/index.csv"]) == 1
+    assert "Write an index of each source" in capsys.readouterr().err

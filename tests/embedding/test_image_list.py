@@ -191,3 +191,17 @@ def test_digest_tells_any_change() -> None:
     assert digest(list(images)) == digest(images)
     assert len({digest(each) for each in [images, *others]}) == 7
     assert np.all([len(digest(each)) == 64 for each in others])
+
+
+def test_images_of_a_mix_say_of_which_source_they_are(tmp_path: Path) -> None:
+    root = fakes.write_mix(tmp_path, 3, 2, ("train", "query", "gallery"))
+    splits = DATASETS.build("mix(csv=shop, folder=shelf)", data_dir=str(root))
+    found = of_data_set(splits, "test", str(root))
+    assert found.root == root
+    by_source = {each.metadata["source"]: each for each in found.images}
+    assert by_source["shop"].metadata == {"split": "gallery", "source": "shop"}
+    assert by_source["shelf"].metadata == {"split": "query", "source": "shelf"}
+    assert by_source["shelf"].label.startswith("shelf/id_")
+    # Those that are query and gallery are there once.
+    assert len(found.images) == 6 + 2 * 6
+    assert len(of_data_set(splits, "gallery", None).images) == 6 + 6
