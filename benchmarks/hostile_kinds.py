@@ -18,6 +18,9 @@ SEARCH, UPSERT, DELETE, REBUILD = (
     f"{COLLECTION}:{action}" for action in ("search", "upsert", "delete", "rebuild")
 )
 
+_UNTYPED = {"Content-Type": "application/octet-stream"}
+_FILE = b"--x\r\nContent-Disposition: form-data; filename=a\r\n\r\n"
+
 Make = Callable[[int], "Hostile"]
 KINDS: dict[str, Make] = {}
 
@@ -50,6 +53,10 @@ def _kind(name: str) -> Callable[[Make], Make]:
         return make
 
     return keep
+
+
+def _form(boundary: str) -> dict[str, str]:
+    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
 def _filled(start: str, item: str, count: int, end: str) -> bytes:
@@ -167,6 +174,37 @@ def _predict_fraction(size: int) -> Hostile:
 @_kind("predict: spaces")
 def _predict_spaces(size: int) -> Hostile:
     return packed(PREDICT, b" " * size + b"{}")
+
+
+@_kind("predict: spaces that may be an image")
+def _predict_untyped_spaces(size: int) -> Hostile:
+    return packed(PREDICT, b" " * size, **_UNTYPED)
+
+
+@_kind("search: JSON that may be an image")
+def _search_untyped(size: int) -> Hostile:
+    return packed(SEARCH, b'{"id": "' + b"a" * size + b'"}', **_UNTYPED)
+
+
+@_kind("predict: a form of many boundaries")
+def _predict_boundaries(size: int) -> Hostile:
+    return packed(PREDICT, b"--x\r\n" * (size // 5), **_form("x"))
+
+
+@_kind("predict: a form of empty files")
+def _predict_files(size: int) -> Hostile:
+    part = _FILE + b"\r\n"
+    return packed(PREDICT, part * (size // len(part)) + b"--x--\r\n", **_form("x"))
+
+
+@_kind("predict: a form without an end")
+def _predict_endless_form(size: int) -> Hostile:
+    return packed(PREDICT, _FILE + b"a" * size, **_form("x"))
+
+
+@_kind("predict: a form of what are nearly boundaries")
+def _predict_near_boundaries(size: int) -> Hostile:
+    return packed(PREDICT, b"-" * size + b"x", **_form("-" * 68 + "x"))
 
 
 @_kind("predict: one wide letter in a long string")

@@ -1,6 +1,7 @@
 """Small requests that want large work are refused, or answered, and harm nobody."""
 
 import errno
+import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -101,6 +102,16 @@ def test_requests_without_an_image_have_a_limit_of_their_own(client: Client) -> 
 def test_an_image_that_comes_late_makes_no_search_longer(client: Client) -> None:
     body = {"filter": {"label": "x" * 20_000}, "image": b64(picture())}
     assert client.post(SEARCH, json=body).status_code == 413
+    untyped = {"Content-Type": "application/octet-stream"}
+    for text in (json.dumps(body).encode(), gzip.compress(json.dumps(body).encode())):
+        packed = {} if text.startswith(b"{") else {"Content-Encoding": "gzip"}
+        answer = client.post(SEARCH, content=text, headers={**untyped, **packed})
+        assert answer.status_code == 413
+        assert "larger than 20,000 bytes. That is the limit" in answer.json()["error"]
+    body = {"image": b64(picture("BMP", (100, 90)))}
+    content = json.dumps(body).encode()
+    assert len(content) > 20_000
+    assert client.post(SEARCH, content=content, headers=untyped).status_code == 200
 
 
 def test_text_that_grows_when_it_is_read_is_refused(

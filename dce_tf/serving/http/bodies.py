@@ -73,7 +73,7 @@ class Bodies(Readers):
             ServingError: If it is too large, too slow, or not what its header says, or
                 if there is no memory left for it.
         """
-        limits = self._limits
+        limits, allowed = self._limits, kind
         encoding = _encoding(request)
         raw = None
         if kind is not BodyKind.SMALL:
@@ -102,6 +102,8 @@ class Bodies(Readers):
             share.give_back(len(packed))
         query = request.scope["query_string"].decode("latin-1")
         if raw is None or (raw.may_be_json and is_json(body)):
+            if raw is not None:  # It came under the limit of an image, but is none.
+                _Growing(limits, allowed).check(body)
             refuse_options(query, OPTIONS)
             found = await self.measure(body, measure_json, share, deadline)
             return Body(body, found.size, share, deadline, body)
@@ -122,8 +124,8 @@ class _Growing:
         self._may_carry = kind is BodyKind.SEARCH
         self._buffer = io.BytesIO()
 
-    def add(self, chunk: bytes) -> None:
-        """Appends what came next.
+    def check(self, chunk: bytes) -> None:
+        """Checks what came next, which is not kept.
 
         Raises:
             ServingError: If it is too much.
@@ -135,6 +137,14 @@ class _Growing:
                 self._most = self._limits.body_bytes
         if size > self._most:
             raise _too_large(self._most, self._limits)
+
+    def add(self, chunk: bytes) -> None:
+        """Appends what came next.
+
+        Raises:
+            ServingError: If it is too much.
+        """
+        self.check(chunk)
         self._buffer.write(chunk)
 
     def value(self) -> bytes:

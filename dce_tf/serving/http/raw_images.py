@@ -15,7 +15,8 @@ from dce_tf.serving.http.json_text import parse
 
 _FORM = "multipart/form-data"
 _UNNAMED = "application/octet-stream"
-_JSON_BEGINS = re.compile(rb"\s*[{\[]")
+_JSON_BEGINS = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\n\r]*[{\[]")
+_MOST_BLANKS = 4096  # Bytes that are looked at for where JSON begins.
 _LETTERS = r"[0-9A-Za-z'()+_,./:=?-]"  # Of a boundary: RFC 2046, 5.1.1.
 _BOUNDARY = re.compile(
     rf'(?:^|;)\s*boundary=(?:"((?:{_LETTERS}| ){{0,69}}{_LETTERS})"|([^\s";]{{1,70}}))'
@@ -152,8 +153,12 @@ class RawImages:
 
 
 def is_json(body: bytes) -> bool:
-    """Returns whether a body without a type begins as JSON does, and no image."""
-    return _JSON_BEGINS.match(body) is not None
+    """Returns whether a body without a type begins as JSON does, and no image.
+
+    Only its first bytes are looked at, as the event loop waits meanwhile: what begins
+    with more blanks than those is refused later as an image that cannot be decoded.
+    """
+    return _JSON_BEGINS.match(body[:_MOST_BLANKS]) is not None
 
 
 def refuse_options(query: str, names: Names[str]) -> None:

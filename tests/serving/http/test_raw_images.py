@@ -12,7 +12,7 @@ import pytest
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.index import Collection, Record, build_collection, open_collection
 from dce_tf.serving.errors import ServingError
-from dce_tf.serving.http.raw_images import RawImages, RawKind, raw_kind
+from dce_tf.serving.http.raw_images import RawImages, RawKind, is_json, raw_kind
 from dce_tf.serving.limits import Limits
 from tests.index.test_calibration import GIVEN
 from tests.serving.conftest import DIM, Client, Live, Served, b64, picture
@@ -111,9 +111,19 @@ def test_json_without_a_type_is_still_json(client: Client) -> None:
     expected = client.predict(content=body).json()
     for content_type in BYTES["Content-Type"], "text/plain", "application/x-www-form":
         headers = {"Content-Type": content_type}
-        assert client.predict(content=b" \n" + body, headers=headers).json() == expected
+        for before in (b" \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n", b" " * 4000):
+            answer = client.predict(content=before + body, headers=headers)
+            assert answer.json() == expected
     answer = client.post(f"{PREDICT}?x=1", content=body, headers=BYTES)
     assert (answer.status_code, "Malformed request" in answer.text) == (400, True)
+
+
+def test_only_the_beginning_is_looked_at_for_json(client: Client) -> None:
+    body = b" " * 5000 + b'{"instances": []}'
+    assert not is_json(body)
+    expected = client.predict({"instances": [b64(body)]})
+    answer = client.predict(content=body, headers=BYTES)
+    assert (answer.status_code, answer.json()) == (400, expected.json())
 
 
 @pytest.mark.parametrize(
