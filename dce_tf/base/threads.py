@@ -42,8 +42,11 @@ def map_ahead(
 @contextlib.contextmanager
 def beside(
     function: Callable[P, object], *args: P.args, **options: P.kwargs
-) -> Iterator[None]:
+) -> Iterator[Callable[[], None]]:
     """Does something in a thread while the block runs; both are done behind it.
+
+    Yields:
+        What waits for it within the block, and raises its error there.
 
     Args:
         function: What is done. Its error is raised behind the block; if the block
@@ -53,10 +56,15 @@ def beside(
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         done = pool.submit(function, *args, **options)
+
+        def wait() -> None:
+            done.result()
+
         try:
-            yield
+            yield wait
         except BaseException as error:
-            if (other := done.exception()) is not None:
+            other = done.exception()
+            if other is not None and other is not error:
                 error.add_note(f"What was done beside it failed, too: {other!r}")
             raise
-        done.result()
+        wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ def write_version(
     folder: Path,
     card: Mapping[str, Any] | None = None,
     labels: Sequence[str] = (),
+    wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Writes the next version of an exported model.
 
@@ -36,6 +37,8 @@ def write_version(
         card: What else there is to know about the model, for `model_card.json`: its
             name, data, scores.
         labels: The classes it was trained on, for `labels.txt`.
+        wait: Called when all is written, before anybody sees it; what it raises leaves
+            nothing.
 
     Returns:
         The folder of the new version.
@@ -57,6 +60,7 @@ def write_version(
         write_json(assets / CARD, {**described, **(card or {})})
         if labels:
             write_text(assets / "labels.txt", "".join(f"{n}\n" for n in labels))
+        wait()
         target = folder / str(1 + max(versions(folder), default=0))
         shutil.move(written, target)
     return target

@@ -73,6 +73,7 @@ def export_run(
     report: Mapping[str, Any] | None,
     settings: ExportSettings | None = None,
     data: Config | None = None,
+    wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Exports the model of a run as its next version; returns where.
 
@@ -82,6 +83,7 @@ def export_run(
         report: For the card; None as long as the run is not done.
         settings: What the export shall be; default: a SavedModel.
         data: Where images to calibrate on lie; default: as in training.
+        wait: As in `write_version`.
     """
     settings = settings or ExportSettings()
     config = run.config()
@@ -96,6 +98,7 @@ def export_run(
         labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
         real_images=image_source(data or config, run.bad_images_file),
         features=feature_source(data or config, run.bad_images_file),
+        wait=wait,
     )
 
 
@@ -110,6 +113,7 @@ def export_model(
     labels: Sequence[str] = (),
     real_images: Callable[[int], Any] | None = None,
     features: Callable[[EmbeddingModel], Any] | None = None,
+    wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Exports a model as the next version in a folder; returns where.
 
@@ -124,6 +128,7 @@ def export_model(
         labels: The classes it was trained on.
         real_images: Draws images to quantise with.
         features: Returns the features of images to learn whitening from.
+        wait: As in `write_version`.
 
     Raises:
         UsageError: If the settings do not fit each other or the model.
@@ -149,7 +154,7 @@ def export_model(
     embedder = ServableEmbedder(model, image_size, precision)
     if calibration is not None and _scores_alike(settings, precision):
         card = {**card, **calibration_card(calibration)}
-    return write_version(embedder, export_format, folder, card, labels)
+    return write_version(embedder, export_format, folder, card, labels, wait)
 
 
 def _scores_alike(settings: ExportSettings, precision: str) -> bool:

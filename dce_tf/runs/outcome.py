@@ -109,11 +109,12 @@ def conclude(
         "environment": environment(),
     }
     write_text(run.labels_file, "".join(f"{n}\n" for n in splits.train.class_names))
-    with beside(_draw, run, splits, progress.history, after):
-        if config.run.export:
-            exported = export_run(run, model, report)
-            report["export"] = str(exported.relative_to(run.path))
     _write_hparams(run, config, report)
+    with beside(_draw, run, splits, progress.history, after) as wait:
+        if config.run.export:
+            # A run that fails in drawing comes here again, so it has no version yet.
+            exported = export_run(run, model, report, wait=wait)
+            report["export"] = str(exported.relative_to(run.path))
     run.write_report(report)
     return report
 

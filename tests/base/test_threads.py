@@ -66,17 +66,37 @@ def test_what_nobody_waits_for_is_not_begun() -> None:
 
 
 def test_both_are_done_behind_the_block() -> None:
-    done, meet = [], threading.Barrier(2, timeout=10)
+    done, within = [], threading.Event()
 
     def work(name: str) -> None:
-        meet.wait()  # Passed only if both go on at once.
-        time.sleep(0.05)
+        assert within.wait(30)  # Set only if both go on at once.
+        time.sleep(0.05)  # Whoever does not wait for it is behind the block by now.
         done.append(name)
 
     with beside(work, "beside"):
-        meet.wait()
         done.append("within")
+        within.set()
     assert done == ["within", "beside"]
+
+
+def test_what_is_beside_can_be_waited_for_within() -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        time.sleep(0.05)
+        done.append("beside")
+
+    with beside(work) as wait:
+        wait()
+        done.append("within")
+    assert done == ["beside", "within"]
+
+    def fail() -> None:
+        raise ValueError("beside")
+
+    with pytest.raises(ValueError, match="beside") as caught, beside(fail) as wait:
+        wait()
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_no_error_is_lost_on_either_side() -> None:

@@ -16,6 +16,7 @@ from dce_tf.base.errors import UsageError
 from dce_tf.export import EXPORT_FORMATS, ServableEmbedder, write_version
 from dce_tf.export.agreement import draw_images
 from dce_tf.export.fingerprint import fingerprint
+from dce_tf.export.versions import versions
 from dce_tf.network.model import EmbeddingModel, set_precision
 from tests.export.conftest import (
     CONVOLUTIONS,
@@ -209,6 +210,23 @@ def test_export_that_does_not_agree_is_refused_and_leaves_nothing(
     with pytest.raises(ValueError, match=r"keras export does not embed .* cosine was"):
         write_version(ServableEmbedder(model, SIZE), keras_format, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_version_is_in_place_only_after_what_it_waits_for(
+    model: EmbeddingModel, tmp_path: Path
+) -> None:
+    embedder = ServableEmbedder(model, SIZE)
+    keras_format = EXPORT_FORMATS.build("keras")
+
+    def fail() -> None:
+        assert versions(tmp_path) == []
+        raise OSError("no room for plots")
+
+    with pytest.raises(OSError, match="no room for plots"):
+        write_version(embedder, keras_format, tmp_path, wait=fail)
+    assert list(tmp_path.iterdir()) == []
+    write_version(embedder, keras_format, tmp_path)
+    assert versions(tmp_path) == [1]
 
 
 def test_converter_that_fails_is_named_with_its_reason(

@@ -1,6 +1,7 @@
 import pytest
 
 from dce_tf.config import Config
+from dce_tf.export.versions import versions
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.outcome import _next_commands, where_time_went
 from dce_tf.runs.train import train
@@ -23,8 +24,10 @@ def test_a_picture_that_fails_beside_the_export_fails_the_run(
         with pytest.raises(OSError, match="no room for plots"):
             train(config)
     assert run.report() is None
+    assert versions(run.export) == []
     train(config)
-    assert run.report() is not None
+    assert run.report()["export"] == "export/1"
+    assert versions(run.export) == [1]
     pictures = {path.name for path in run.plots.glob("*.png")}
     assert pictures >= {"recall.png", "distances.png", "neighbours.png"}
 
