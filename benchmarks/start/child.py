@@ -61,16 +61,24 @@ HEAVY = {
 """Packages whose import is told apart from what imports them."""
 
 
+def _read_clocks() -> tuple[float, float]:
+    return time.monotonic(), time.process_time()
+
+
 class Stopwatch:
     """Notes what the main thread, and those beside it, spend their time with.
 
     Args:
         began: When the command began, as `time.monotonic` says.
+        clock: Returns what it is now, in seconds of the clock and of all processors.
     """
 
-    def __init__(self, began: float) -> None:
+    def __init__(
+        self, began: float, clock: Callable[[], tuple[float, float]] = _read_clocks
+    ) -> None:
         self._stack = threading.local()
         self._began = began
+        self._clock = clock
         self._lock = threading.Lock()
         self.marks: dict[str, tuple[float, float]] = {}
         self.spans: list[tuple[str, bool, float, float, float]] = []
@@ -78,7 +86,8 @@ class Stopwatch:
 
     def now(self) -> tuple[float, float]:
         """Returns seconds since the command began, and those of all processors."""
-        return time.monotonic() - self._began, time.process_time()
+        seconds, cpu = self._clock()
+        return seconds - self._began, cpu
 
     def mark(self, name: str, *, again: bool = False) -> None:
         """Notes a moment: the first of its name, or the last."""
