@@ -18,6 +18,7 @@ GROUPS = [
     "network",
     "division",
     "loss",
+    "distillation",
     "optimiser",
     "evaluation",
     "run",
