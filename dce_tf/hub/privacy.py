@@ -9,7 +9,7 @@ from typing import Any
 _BEGINS = r"(?:~|[A-Za-z]:[\\/]|\\\\|/|file:/)"
 _WHOLE = re.compile(rf"{_BEGINS}\S.*", re.DOTALL)
 _QUOTED = re.compile(rf"(?P<quote>['\"])(?P<path>{_BEGINS}.*?)(?P=quote)", re.DOTALL)
-_OPTION = re.compile(rf"(?<==)(?P<path>{_BEGINS}[^,()]*)(?=[,)])")
+_OPTION = re.compile(rf"(?P<equals>=\s*)(?P<path>{_BEGINS}[^,()]*)(?=[,)])")
 
 
 def without_paths(value: Any) -> Any:
@@ -29,7 +29,9 @@ def without_paths(value: Any) -> Any:
     if _WHOLE.fullmatch(value):
         return _last_name(value)
     value = _QUOTED.sub(lambda found: _quoted(found["quote"], found["path"]), value)
-    return _OPTION.sub(lambda found: _last_name(found["path"].rstrip()), value)
+    return _OPTION.sub(
+        lambda found: f"{found['equals']}{_last_name(found['path'].rstrip())}", value
+    )
 
 
 def _quoted(quote: str, path: str) -> str:

@@ -16,6 +16,8 @@ from dce_tf.hub.privacy import without_paths
         ('resnet50(weights="/home/ann/w.pt")', 'resnet50(weights="w.pt")'),
         ("mix(csv=/home/ann/a b/birds, glyphs)", "mix(csv=birds, glyphs)"),
         ("mix(folder(test_fraction=0.2)=~/x)", "mix(folder(test_fraction=0.2)=x)"),
+        ("mix(csv= /home/ann/birds, glyphs)", "mix(csv= birds, glyphs)"),
+        ("mix(shelf:csv = ~/private/x, glyphs)", "mix(shelf:csv = x, glyphs)"),
         ("mix(csv=ann/birds, glyphs)", "mix(csv=ann/birds, glyphs)"),
         ("hf(path='ann/birds')", "hf(path='ann/birds')"),
         ("8/7", "8/7"),
