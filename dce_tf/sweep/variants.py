@@ -113,6 +113,8 @@ def run_variant(
 def _is_done(run: RunDirectory, config: Config) -> bool:
     if config.run.overwrite or run.report() is None:
         return False
+    if config.distillation.teacher is not None or run.teacher() is not None:
+        return False  # The training opens the teacher, and refuses another one.
     if run.config().differences(config):
         return False
     return other_data(run, read_splits(config.data)) is None

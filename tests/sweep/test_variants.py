@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from dce_tf.base.files import write_json
 from dce_tf.config import Config
+from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
 from dce_tf.sweep import variants
 from tests.sweep.finished import finish
@@ -44,6 +46,29 @@ def test_runs_that_are_done_are_not_started_again(
     assert variant.scores["recall@1"] == [0.9, 0.2]
     assert variant.seconds == [3.0, 3.0]
     assert variant.failed == ["seed 3: Exit code 1: Error: out of luck"]
+
+
+@pytest.mark.parametrize(("began", "now"), [("log/a", "log/b"), ("log/a", None)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_whether_a_taught_run_is_done_is_for_the_training_to_say(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    began: str | None,
+    now: str | None,
+    reverse: bool,
+) -> None:
+    if reverse:
+        began, now = now, began
+    monkeypatch.setattr(variants, "run_in_process", lambda *_: "is another one")
+    base = Config(log_dir=str(tmp_path), teacher=began)
+    (config,) = variants.configs_of(base, {"num_clusters": 2}, [1])
+    finish(config, recall=0.9)
+    if began is not None:
+        write_json(RunDirectory.of(config).teacher_file, {"source": began})
+    again = config.replace(teacher=now)
+    variant = variants.run_variant({}, [again], tmp_path / "out.txt", Display())
+    assert variant.failed == ["seed 1: is another one"]
+    assert variant.text("recall@1") == "failed"
 
 
 def test_overwrite_starts_anew_what_is_done(
