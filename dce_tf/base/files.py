@@ -10,11 +10,14 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
+
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 _REFUSALS = (
     errno.ENOSPC,
@@ -107,6 +110,23 @@ def array_on_disk(folder: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
             # At once, as a disk that fills up later ends the process without a word.
             os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
             return np.memmap(file, np.float32, "r+", shape=shape)
+
+
+def kept_array(file: Path, make: Callable[[], Array]) -> Array:
+    """Returns the array that a `.npy` file keeps; one that is not there is made.
+
+    Args:
+        file: May be removed at any time; one that was cut short is made again.
+        make: Returns the array.
+    """
+    if file.is_file():
+        with contextlib.suppress(ValueError, EOFError):  # Cut short.
+            kept: Array = np.load(file, allow_pickle=False)
+            return kept
+    array = make()
+    with replacing(file) as temporary:
+        np.save(temporary, array)
+    return array
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import random
 import shutil
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from dce_tf.base.errors import UsageError, first_line
-from dce_tf.base.files import replacing, write_json, write_text
+from dce_tf.base.files import kept_array, write_json, write_text
 from dce_tf.base.program import PROGRAM
 from dce_tf.base.registry import suggest
 from dce_tf.config import Config
@@ -37,7 +36,7 @@ from dce_tf.runs.sources import Source, find_source
 from dce_tf.training.checkpoints import Checkpoints
 from dce_tf.training.extractor import Extractor
 from dce_tf.training.pipelines import FileReader
-from dce_tf.training.workers import Workers
+from dce_tf.training.workers import Workers, array_as_bytes, array_of_bytes
 
 Vectors = npt.NDArray[np.float32]
 
@@ -50,7 +49,8 @@ class Teacher:
 
     Its embeddings of the training images are computed once, of the centre crop in the
     teacher's own size, and kept in the run: see `network.distillation.Distillation` for
-    why. A resumed run reads them there, so that its steps are those it would have made.
+    why. A resumed run reads them there, so that its steps are those it would have made,
+    also where the teacher is gone.
 
     Args:
         config: Of the run that learns from it; names the teacher.
@@ -65,6 +65,8 @@ class Teacher:
     def open(self, student: RunDirectory) -> None:
         """Loads it, before anything is written.
 
+        Where it is gone, a run that began with it keeps what it needs of it.
+
         Args:
             student: The run that learns from it.
 
@@ -78,7 +80,12 @@ class Teacher:
                 f"--teacher={self._named} is the run that is to learn from it, "
                 f"{student.path}. Name another run, or give this one another --exp."
             )
-        self._check_there(path)
+        if self._is_gone(path):
+            began = self._began_with(student)
+            if began is None:
+                raise UsageError(self._nothing_there(path))
+            self._fingerprint = began["fingerprint"]
+            return
         with _nothing_drawn():
             try:
                 source = _with_model(find_source(path))
@@ -93,21 +100,29 @@ class Teacher:
                     f"`{PROGRAM} export RUN` writes a SavedModel that can."
                 ) from error
 
-    def _check_there(self, path: Path) -> None:
+    def _is_gone(self, path: Path) -> bool:
         if path.suffix == ".npy":
             raise UsageError(
                 f"--teacher={self._named} holds embeddings, and a teacher embeds the "
                 "training images. Name the run or the SavedModel that made them."
             )
-        if path.exists() or is_on_hub(self._named):
-            return
+        return not path.exists() and not is_on_hub(self._named)
+
+    def _began_with(self, student: RunDirectory) -> dict[str, Any] | None:
+        """Returns what a run that goes on keeps of the teacher of this name, if any."""
+        if self._config.run.overwrite or not student.metrics_file.is_file():
+            return None
+        began = student.teacher()
+        return began if began and began["source"] == self._named else None
+
+    def _nothing_there(self, path: Path) -> str:
         beside = path.parent
         names = (
             [each.name for each in beside.iterdir() if not each.name.startswith(".")]
             if beside.is_dir()
             else []
         )
-        raise UsageError(
+        return (
             f"--teacher={self._named}: there is nothing there."
             f"{suggest(path.name, names)} Expected a run directory, a SavedModel or "
             f"hf://user/name; `{PROGRAM} browse` lists the runs."
@@ -181,10 +196,11 @@ class Teacher:
             float32 `(num_images, teacher_dim)`, of unit length.
 
         Raises:
+            UsageError: If it is gone, and they are not kept.
             ValueError: If it cannot embed an image.
         """
         found = workers.from_chief(
-            lambda: self._kept(splits, student, display), _as_bytes, _of_bytes
+            lambda: self._kept(splits, student, display), array_as_bytes, array_of_bytes
         )
         self._embedder = None  # Its memory is for the student.
         return found
@@ -192,26 +208,30 @@ class Teacher:
     def _kept(self, splits: Splits, student: RunDirectory, display: Display) -> Vectors:
         train, folder = splits.train, student.teacher_file.parent
         file = folder / f"{self._digest(train, common_folder(splits))}.npy"
-        if file.is_file():
-            with contextlib.suppress(ValueError, EOFError):  # Cut short: made again.
-                kept: Vectors = np.load(file, allow_pickle=False)
-                return kept
-        with (
-            _nothing_drawn(),
-            display.task("embeddings of the teacher", len(train)) as update,
-        ):
-            vectors = self._compute(train, lambda done: update(done, ""))
-        for old in folder.glob("*.npy"):
-            old.unlink()
-        with replacing(file) as temporary:
-            np.save(temporary, vectors)
-        return vectors
 
-    def _compute(self, train: Images, on_batch: Any) -> Vectors:
-        if self._embedder is None:
-            raise ValueError("The teacher is not open; call `open` first.")
+        def compute() -> Vectors:
+            if self._embedder is None:
+                raise UsageError(
+                    f"--teacher={self._named}: there is nothing there, and {folder} "
+                    "does not hold its embeddings of these images. Put it back, or "
+                    f"pass --teacher=PATH, where it lies now{_OTHERWISE}"
+                )
+            with (
+                _nothing_drawn(),
+                display.task("embeddings of the teacher", len(train)) as update,
+            ):
+                vectors = self._compute(
+                    self._embedder, train, lambda done: update(done, "")
+                )
+            for old in folder.glob("*.npy"):
+                old.unlink()
+            return vectors
+
+        return kept_array(file, compute)
+
+    def _compute(self, embedder: Embedder, train: Images, on_batch: Any) -> Vectors:
         try:
-            vectors = self._embedder.embeddings(train.paths, on_batch)
+            vectors = embedder.embeddings(train.paths, on_batch)
         except tf.errors.InvalidArgumentError as error:
             raise ValueError(
                 f"The teacher {self._named} cannot embed a training image: "
@@ -285,14 +305,3 @@ def _nothing_drawn() -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
-
-
-def _as_bytes(vectors: Vectors) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, vectors, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _of_bytes(data: bytes) -> Vectors:
-    vectors: Vectors = np.load(io.BytesIO(data), allow_pickle=False)
-    return vectors

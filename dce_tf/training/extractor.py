@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from dce_tf.base.files import array_on_disk, facts_of_file, replacing
+from dce_tf.base.files import array_on_disk, facts_of_file, kept_array
 from dce_tf.batch import distances
 from dce_tf.clustering.points import unit_length
 from dce_tf.network.model import EmbeddingModel
@@ -243,13 +242,7 @@ class FixedFeatures:
         if self._folder is None:
             return self._extractor.features(paths, on_batch)
         file = self._folder / f"{self._extractor.digest(paths)}.npy"
-        if file.is_file():
-            with contextlib.suppress(ValueError, EOFError):  # Cut short: made again.
-                return np.load(file, allow_pickle=False)
-        features = self._extractor.features(paths, on_batch)
-        with replacing(file) as temporary:
-            np.save(temporary, features)
-        return features
+        return kept_array(file, lambda: self._extractor.features(paths, on_batch))
 
     def unit_features(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None

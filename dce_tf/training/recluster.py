@@ -32,7 +32,7 @@ from dce_tf.training.divisions import (
     save_division,
 )
 from dce_tf.training.schedule import Schedule
-from dce_tf.training.workers import Workers
+from dce_tf.training.workers import Workers, array_as_bytes, array_of_bytes
 
 D = TypeVar("D", Division, Division | None)
 
@@ -141,7 +141,7 @@ class Recluster(keras.callbacks.Callback):
                     np.save(temporary, means)
             return means
 
-        self._means = self._workers.from_chief(make, _array_as_bytes, _array_of_bytes)
+        self._means = self._workers.from_chief(make, array_as_bytes, array_of_bytes)
 
     def _tell(self, division: Division, logs: dict[str, Any]) -> None:
         """Says what a new division is like; the first one has none to be like."""
@@ -184,7 +184,7 @@ class Recluster(keras.callbacks.Callback):
             return np.load(past[-1], allow_pickle=False) if past else None
 
         self._means = self._workers.from_chief(
-            newest_means, _array_as_bytes, _array_of_bytes
+            newest_means, array_as_bytes, array_of_bytes
         )
         if self.division and len(self.division.membership) != len(self._labels):
             raise ValueError(
@@ -269,15 +269,3 @@ def _as_bytes(division: Division | None) -> bytes:
 
 def _of_bytes(data: bytes) -> Any:
     return load_division(io.BytesIO(data)) if data else None
-
-
-def _array_as_bytes(array: npt.NDArray[Any] | None) -> bytes:
-    if array is None:
-        return b""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def _array_of_bytes(data: bytes) -> Any:
-    return np.load(io.BytesIO(data), allow_pickle=False) if data else None

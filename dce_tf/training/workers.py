@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -19,6 +20,20 @@ T = TypeVar("T")
 
 _MESSAGES = (1 << 8, 1 << 14, 1 << 20)  # Numbers in one.
 _VALUE, _ERROR, _USAGE = b"V", b"E", b"U"
+
+
+def array_as_bytes(array: npt.NDArray[Any] | None) -> bytes:
+    """Returns an array, or None, as `Workers.from_chief` may send it."""
+    if array is None:
+        return b""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def array_of_bytes(data: bytes) -> Any:
+    """Returns what `array_as_bytes` was given."""
+    return np.load(io.BytesIO(data), allow_pickle=False) if data else None
 
 
 class Workers:

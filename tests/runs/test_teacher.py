@@ -1,6 +1,7 @@
 """A run that learns from a teacher: what it keeps, refuses, and goes on from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,31 @@ def test_embeddings_are_computed_once_and_kept(
     file.write_bytes(file.read_bytes()[:100])
     mended = opened(config).embeddings(splits, run, workers, QUIET)
     np.testing.assert_array_equal(mended, found)
+
+
+def test_a_run_goes_on_without_a_teacher_that_is_gone(
+    config: Config, colours: Path
+) -> None:
+    config = config.replace(teacher=str(colours))
+    run, splits = begin(config), read_splits(config.data)
+    workers = Workers(tf.distribute.get_strategy())
+    before = opened(config).embeddings(splits, run, workers, QUIET)
+    facts = run.teacher()
+    shutil.rmtree(colours)
+    gone = opened(config)
+    gone.check(run)
+    found = gone.embeddings(splits, run, workers, QUIET)
+    np.testing.assert_array_equal(found, before)
+    assert run.teacher() == facts
+    # Nothing tells what it was under another name, nor what it sees in other images.
+    for changed in ({"teacher": f"{colours}-2"}, {"overwrite": True}, {"exp": "new"}):
+        with pytest.raises(UsageError, match="there is nothing there"):
+            opened(config.replace(**changed))
+    (file,) = run.teacher_file.parent.glob("*.npy")
+    file.rename(file.with_name("other.npy"))
+    with pytest.raises(UsageError, match=r"nothing there, and .* Put it back"):
+        gone.embeddings(splits, run, workers, QUIET)
+    assert file.with_name("other.npy").is_file()
 
 
 def test_images_without_a_direction_are_named(
@@ -259,6 +285,10 @@ def test_the_command_line_teaches_and_refuses(
     assert epoch["loss"] > alone["loss"]
     assert plain["teacher"] is None
     assert run.report()["teacher"]["source"] == str(large.path)
+    moved = large.path.rename(large.path.with_name("moved"))
+    assert cli.main(to_flags(taught)) == 0
+    moved.rename(large.path)
+    assert "is done already" in capsys.readouterr().out
     assert cli.main(to_flags(taught.replace(teacher=str(colours)))) == 2
     assert "is another one" in capsys.readouterr().err
     assert cli.main(to_flags(short)) == 2
