@@ -105,14 +105,7 @@ class Step:
         Raises:
             ValueError: If there is a distillation and no teacher, or the reverse.
         """
-        if (self.distillation is None) != (teacher is None):
-            missing = "a distillation" if self.distillation is None else "embeddings"
-            raise ValueError(
-                "A distillation needs the teacher's embeddings of each batch, and they "
-                f"need one; {missing} is what is missing. The data has them as (images,"
-                " labels, {'teacher': embeddings}), and distillation=Distillation() "
-                "says what is learned from them."
-            )
+        self._check_taught(teacher)
         count = 1 if self.on_features else num_parts(inputs, self.micro_batch_size)
         features = inputs
         if count > 1:
@@ -147,6 +140,20 @@ class Step:
         ]
         self.optimizer.apply(*zip(*there, strict=True))
         return loss, tf.cast(features, tf.float32)
+
+    def _check_taught(self, teacher: Any) -> None:
+        if self.distillation is not None and teacher is None:
+            raise ValueError(
+                "The data has no embeddings of a teacher, which distillation=… needs. "
+                "Give them as (images, labels, {'teacher': embeddings}), or leave "
+                "distillation out."
+            )
+        if self.distillation is None and teacher is not None:
+            raise ValueError(
+                "The data has a teacher's embeddings, but compile was given no "
+                "distillation. Pass distillation=dce_tf.Distillation(), or leave "
+                "the embeddings out of the data."
+            )
 
     def _loss(
         self,

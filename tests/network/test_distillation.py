@@ -200,9 +200,9 @@ def test_two_devices_learn_what_one_does(two_devices, micro: int) -> None:
 
 def test_a_step_wants_both_or_neither() -> None:
     trainer = make_trainer(distillation=Distillation())
-    with pytest.raises(ValueError, match="embeddings is what is missing"):
+    with pytest.raises(ValueError, match="data has no embeddings of a teacher"):
         fit(trainer)
-    with pytest.raises(ValueError, match="a distillation is what is missing"):
+    with pytest.raises(ValueError, match="compile was given no distillation"):
         fit(make_trainer(), teacher_dim=WIDTH)
 
 
