@@ -62,14 +62,8 @@ class Home:
         self.root = common_folder(splits)
         self.folders: dict[str, Path] = {}
         self._names: dict[str, str] = {}
-        for number, name in enumerate(splits.sources):
-            own = list(
-                dict.fromkeys(
-                    path
-                    for part in splits.parts().values()
-                    for path in part.of_source(number).paths
-                )
-            )
+        by_source = splits.paths_by_source() if splits.sources else {}
+        for name, own in by_source.items():
             if own:
                 folder = _folder_of(own)
                 self.folders[name] = folder

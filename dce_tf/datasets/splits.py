@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +124,10 @@ def concatenate(parts: Sequence[Images]) -> Images:
         joined("super_classes"),
         joined("sources"),
     )
+
+
+def _once(paths: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(paths))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -310,6 +314,28 @@ class Splits:
         for name, images in named.items():
             once.setdefault(id(images), (name, images))
         return {name: images for name, images in once.values() if len(images)}
+
+    def paths_by_source(self) -> dict[str, list[str]]:
+        """Returns the paths of each source over all parts, each path once.
+
+        Returns:
+            By the name of the source, which is empty for one data set alone.
+        """
+        parts = self.parts().values()
+        if not self.sources:
+            return {"": _once(path for part in parts for path in part.paths)}
+        return {
+            name: _once(path for part in parts for path in part.of_source(number).paths)
+            for number, name in enumerate(self.sources)
+        }
+
+    def first_tests(self) -> tuple[Search, ...]:
+        """Returns the first test of each source; of one data set alone the first."""
+        firsts: dict[int, Search] = {}
+        for test in self.tests:
+            for number in () if test.is_union else test.query.numbers_of_sources():
+                firsts.setdefault(number, test)
+        return tuple(firsts.values()) or self.tests[:1]
 
     def map_parts(self, function: Callable[[Images], Images]) -> Splits:
         """Returns the splits with each set of images changed, once."""

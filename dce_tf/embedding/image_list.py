@@ -75,7 +75,8 @@ def digest(images: Sequence[Input]) -> str:
 def of_data_set(splits: Splits, name: str, data_dir: str | None) -> Inputs:
     """Lists a split of a data set; its name becomes the field `split`.
 
-    In a mix, the name of the source of an image becomes the field `source`.
+    In a mix, the name of the source of an image becomes the field `source`, and the
+    test is the first one of each source, whether it is in the merged search or not.
 
     Args:
         splits: The data set.
@@ -111,12 +112,15 @@ def _parts(splits: Splits) -> dict[str, Callable[[], list[tuple[str, Images]]]]:
             )
         return [("val", splits.val)]
 
-    test = [("gallery", splits.gallery)]
-    if not splits.leave_one_out:
-        test.append(("query", splits.query))
+    tests = splits.first_tests()
+    gallery = [("gallery", each.gallery) for each in tests]
+    test = [
+        *gallery,
+        *(("query", each.query) for each in tests if not each.leave_one_out),
+    ]
     return {
-        "gallery": lambda: test[:1],
-        "query": lambda: [("query", splits.query)],
+        "gallery": lambda: gallery,
+        "query": lambda: [("query", each.query) for each in tests],
         "test": lambda: test,
         "train": lambda: [("train", splits.train)],
         "val": val,

@@ -81,24 +81,15 @@ def too_many_broken(
     Returns:
         How many and which is the first; None if they are few enough.
     """
-    for name, paths in _paths_by_source(splits).items():
-        found = [path for path in broken if path in paths]
+    for name, paths in splits.paths_by_source().items():
+        own = set(paths)
+        found = [path for path in broken if path in own]
         if len(found) > limit * len(paths):
             return (
                 f"{name and name + ': '}{len(found)} of {len(paths)} images are "
                 f"broken, the first is {found[0]} ({broken[found[0]]})"
             )
     return None
-
-
-def _paths_by_source(splits: Splits) -> dict[str, set[str]]:
-    parts = splits.parts().values()
-    if not splits.sources:
-        return {"": {path for part in parts for path in part.paths}}
-    return {
-        name: {path for part in parts for path in part.of_source(number).paths}
-        for number, name in enumerate(splits.sources)
-    }
 
 
 def without_broken(
@@ -127,15 +118,14 @@ def without_broken(
             "raise the limit."
         )
     first, reason = next(iter(broken.items()))
-    by_source = _paths_by_source(splits)
+    by_source = splits.paths_by_source()
     text = (
         f"{len(broken)} of {sum(map(len, by_source.values()))} images are broken, the "
         f"first is {first} ({reason})"
     )
     if splits.sources:
         counts = {
-            name: sum(path in paths for path in broken)
-            for name, paths in by_source.items()
+            name: len(broken.keys() & set(paths)) for name, paths in by_source.items()
         }
         each = ", ".join(f"{count} of {name}" for name, count in counts.items())
         text += f"; {each}"

@@ -74,16 +74,7 @@ def warn_of_copies(splits: Splits) -> Splits:
     """Returns a mix with a warning if an image is in two of its sources."""
     if not splits.sources:
         return splits
-    paths = {
-        name: list(
-            dict.fromkeys(
-                path
-                for part in splits.parts().values()
-                for path in part.of_source(number).paths
-            )
-        )
-        for number, name in enumerate(splits.sources)
-    }
+    paths = splits.paths_by_source()
     found = find_shared(paths)
     if not found:
         return splits
@@ -111,10 +102,15 @@ def describe_mix(splits: Splits, config: Config) -> list[str]:
         _counts(number, name, splits) for number, name in enumerate(splits.sources)
     ]
     loss = config.loss
+    by_place = loss.mix_batches != "source" and loss.mix_weights == "equal"
     if loss.mix_batches == "source":
-        often = "as it has images" if loss.mix_weights == "size" else "as any other"
-        lines.append(f"A batch is of one source, each as often {often}.")
-    elif loss.mix_weights == "equal":
+        often = (
+            "a source comes up in proportion to its images"
+            if loss.mix_weights == "size"
+            else "all sources come up equally often"
+        )
+        lines.append(f"Each batch is of one source; {often}.")
+    elif by_place:
         lines.append("A batch holds as many classes of each source.")
     else:
         lines.append("A batch is drawn from the images of all sources.")
@@ -124,7 +120,7 @@ def describe_mix(splits: Splits, config: Config) -> list[str]:
             "that has two classes of two images there; its share counts within the "
             "cluster. Where no source has two, a batch is of all."
         )
-    if loss.sampler.startswith("neighbours") and lines[-1].startswith("A batch holds"):
+    if by_place and loss.sampler.startswith("neighbours"):
         lines.append(
             "--sampler=neighbours then looks for near classes within each source; "
             "--mix_weights=size looks among all."
@@ -134,8 +130,11 @@ def describe_mix(splits: Splits, config: Config) -> list[str]:
 
 def _counts(number: int, name: str, splits: Splits) -> str:
     parts = {"train": splits.train, "val": splits.val}
-    tests = [test for test in splits.tests if not test.is_union]
-    own = [test for test in tests if np.any(test.query.sources == number)]
+    own = [
+        test
+        for test in splits.first_tests()
+        if number in test.query.numbers_of_sources()
+    ]
     if own:
         names = ("test",) if own[0].leave_one_out else ("query", "gallery")
         images = (own[0].query, own[0].gallery)

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from dce_tf.base.errors import UsageError
 from dce_tf.base.stores import place_of
 from dce_tf.datasets import DATASETS
+from dce_tf.datasets.merging import merge
 from dce_tf.embedding.image_list import (
     Input,
     Inputs,
@@ -155,6 +157,23 @@ def test_splits_of_a_data_set(tmp_path: Path) -> None:
         found("val")
     labels = {each.label for each in of_data_set(splits, "query", None).images}
     assert len(labels) == 3
+
+
+def test_sources_that_are_not_merged_are_embedded_too(tmp_path: Path) -> None:
+    read = {}
+    for name in ("drawn", "shop", "shelf"):
+        fakes.write_csv(tmp_path / name, 3, 2)
+        read[name] = DATASETS.build("csv", data_dir=str(tmp_path / name))
+    (test,) = read["drawn"].tests
+    drawn = dataclasses.replace(test, num_galleries=10)
+    read["drawn"] = dataclasses.replace(read["drawn"], tests=(drawn, test))
+    for names in (["drawn", "shop"], ["drawn", "shop", "shelf"]):
+        mix = merge({name: read[name] for name in names})
+        for split in ("test", "gallery", "query", "all"):
+            images = of_data_set(mix, split, str(tmp_path)).images
+            tests = [each for each in images if each.metadata["split"] != "train"]
+            assert len(tests) == len(names) * 6
+            assert {each.metadata["source"] for each in tests} == set(names)
 
 
 def test_root_is_found_where_it_is_not_given(tmp_path: Path) -> None:

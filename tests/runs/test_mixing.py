@@ -135,8 +135,12 @@ def test_what_a_batch_is_of_is_said_at_the_start(root: Path) -> None:
     assert said[1].endswith(
         "query 32 images of 8 classes, gallery 32 images of 8 classes."
     )
-    assert said[2] == "A batch is of one source, each as often as it has images."
+    assert said[2] == (
+        "Each batch is of one source; a source comes up in proportion to its images."
+    )
     assert "Where no source has two" in said[3]
+    (*_, text) = describe_mix(splits, settings(root, mix_weights="equal"))
+    assert text.endswith("; all sources come up equally often.")
 
 
 def test_copies_in_two_sources_are_told(root: Path) -> None:
@@ -198,7 +202,7 @@ def test_a_run_scores_every_source_and_goes_on_exactly(root: Path, capsys) -> No
         assert {"recall@1", "shop/recall@1", "shelf/map@r"} <= set(line)
     out = " ".join(capsys.readouterr().out.split())
     assert "Search 'merged', by the source of the query" in out
-    assert "A batch is of one source" in out
+    assert "Each batch is of one source" in out
 
     cut = settings(root, dir="cut", **SMALL)
     with pytest.raises(EndedError):
