@@ -81,10 +81,10 @@ def warn_of_copies(splits: Splits) -> Splits:
     owner = {path: name for name, own in paths.items() for path in own}
     where = " and ".join(f"{path} of {owner[path]}" for path in found[0])
     text = (
-        f"{len(found)} of {len(owner)} images are in more than one source, byte for "
-        "byte, such as "
-        f"{where}. In the merged search each is a wrong answer for the other, and one "
-        f"may be trained on that the other tests: `{PROGRAM} data` lists them all."
+        f"{len(found)} of {len(owner)} images {'is' if len(found) == 1 else 'are'} in "
+        f"more than one source, byte for byte, such as {where}. In the merged search "
+        "the copies count as wrong answers for each other, and a copy of a test image "
+        f"may be trained on; `{PROGRAM} data` lists them all."
     )
     return dataclasses.replace(splits, warnings=(*splits.warnings, text))
 

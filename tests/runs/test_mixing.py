@@ -150,7 +150,7 @@ def test_copies_in_two_sources_are_told(root: Path) -> None:
     copy = next((root / "shelf").rglob("query/*/00.jpg"))
     shutil.copy(image, copy)
     (text,) = warn_of_copies(splits).warnings
-    assert text.startswith("1 of 160 images are in more than one source, byte")
+    assert text.startswith("1 of 160 images is in more than one source, byte")
     assert f"{image} of shop and {copy} of shelf" in text
 
 
