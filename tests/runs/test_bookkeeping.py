@@ -23,6 +23,7 @@ class Run:
             loss=nothing,
             optimizer=nothing,
             average=None,
+            loop=SimpleNamespace(step=SimpleNamespace(distillation=None)),
             step=0,
             stopping=False,
             workers=SimpleNamespace(is_chief=True),
