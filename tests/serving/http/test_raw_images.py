@@ -403,8 +403,8 @@ def test_no_mutation_of_a_form_raises_anything_else() -> None:
         assert sum(map(len, images)) < len(body)
 
 
-def test_over_the_wire(served: Served, live: Callable[..., Live]) -> None:
-    server = live(served)
+def test_over_the_wire(serve: Callable[..., Served], live: Callable[..., Live]) -> None:
+    server = live(serve())
     image = picture()
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += "Content-Type: image/png\r\n"
