@@ -281,7 +281,7 @@ def test_two_devices_train_the_head_as_one_does(
         RunDirectory.of(each).metrics()
         for each in (settings.replace(exp="one"), settings)
     )
-    assert [line["stage"] for line in two[1:]] == ["head", "head", "finetune"]
+    assert [line["stage"] for line in two[1:]] == ["head", "head", "full_embedding"]
     for a, b in zip(one[1:], two[1:], strict=True):
         assert b["loss"] == pytest.approx(a["loss"], rel=1e-2)
 
