@@ -15,11 +15,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import statistics
-import time
 
 import numpy as np
 from rich.table import Table
 
+from benchmarks.fitting import seconds_per_step
 from benchmarks.timing import peak_memory, print_machine
 
 WAYS = ("all", "adapters", "frozen")
@@ -33,9 +33,6 @@ def train(
     Returns:
         The weights that train, images per second, and the memory in MB.
     """
-    import keras
-    import tensorflow as tf
-
     import dce_tf
     from dce_tf.network.backbones import build_backbone
     from dce_tf.network.backbones.adapters import add_adapters
@@ -49,16 +46,8 @@ def train(
     model.build((None, image_size, image_size, 3))
     model.compile("adam", dce_tf.MultiSimilarityLoss())
     trained = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (batch, image_size, image_size, 3))
-    one = tf.constant(images, tf.float32), tf.constant(np.arange(batch) // 4)
-    ends: list[float] = []
-    note = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda *_, **__: ends.append(time.perf_counter())
-    )
-    data = tf.data.Dataset.from_tensors(one).repeat(steps + 1)
-    model.fit(data, callbacks=[note], shuffle=False, verbose=0)
-    return trained, batch / statistics.median(np.diff(ends)), peak_memory()
+    rate = batch / seconds_per_step(model, image_size, batch, steps)
+    return trained, rate, peak_memory()
 
 
 def main() -> None:

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import statistics
-import time
 
-import numpy as np
 from rich.table import Table
 
+from benchmarks.fitting import seconds_per_step
 from benchmarks.timing import peak_memory, print_machine
 
 
@@ -25,9 +23,6 @@ def train(
     backbone: str, image_size: int, batch: int, size: int, steps: int
 ) -> tuple[float, float]:
     """Trains some steps; returns the seconds of one, and the memory in MB."""
-    import keras
-    import tensorflow as tf
-
     import dce_tf
     from dce_tf.network.backbones import build_backbone
 
@@ -36,16 +31,7 @@ def train(
     model.build((None, image_size, image_size, 3))
     loss = dce_tf.MultiSimilarityLoss()
     model.compile("adam", loss, micro_batch_size=size)
-    rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (batch, image_size, image_size, 3))
-    one = tf.constant(images, tf.float32), tf.constant(np.arange(batch) // 4)
-    ends: list[float] = []
-    note = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda *_, **__: ends.append(time.perf_counter())
-    )
-    data = tf.data.Dataset.from_tensors(one).repeat(steps + 1)
-    model.fit(data, callbacks=[note], shuffle=False, verbose=0)
-    return statistics.median(np.diff(ends)), peak_memory()
+    return seconds_per_step(model, image_size, batch, steps), peak_memory()
 
 
 def main() -> None:

@@ -45,14 +45,14 @@ def beside(
 ) -> Iterator[Callable[[], None]]:
     """Does something in a thread while the block runs; both are done behind it.
 
-    Yields:
-        What waits for it within the block, and raises its error there.
-
     Args:
         function: What is done. Its error is raised behind the block; if the block
             raised one, it is a note of that.
         *args: What it takes.
         **options: What it takes by name.
+
+    Yields:
+        What waits for it within the block, and raises its error there.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         done = pool.submit(function, *args, **options)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from dce_tf.base.errors import UsageError
-from dce_tf.export.embedder import ServableEmbedder, traced
+from dce_tf.export.embedder import ServableEmbedder, graph_of, traced
 from dce_tf.export.gallery import Gallery
 
 SERVE_TOP_K = "top_k"
@@ -50,10 +50,7 @@ class GallerySearch(tf.Module):
         k)`, and `scores`, float32 `(batch, k)`, cosine similarities, the nearest first.
         """
 
-        @tf.function(
-            input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")],
-            autograph=False,
-        )
+        @graph_of(tf.TensorSpec((None,), tf.string, "image_bytes"))
         def find(image_bytes: Any) -> dict[str, Any]:
             embedding = self._embedder.embed_bytes(image_bytes)
             similarity = tf.matmul(embedding, self._vectors, transpose_b=True)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +37,19 @@ def base(data: Path) -> Config:
 @pytest.fixture
 def config(base: Config, tmp_path: Path) -> Config:
     return base.replace(log_dir=str(tmp_path / "log"))
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Keeps the parts of each run."""
+    # Where no run is trained, TensorFlow is not needed.
+    from dce_tf.runs import train as train_module
+
+    kept, original = [], train_module.build_session
+
+    def build(*args, **kwargs) -> Any:
+        kept.append(original(*args, **kwargs))
+        return kept[-1]
+
+    monkeypatch.setattr(train_module, "build_session", build)
+    return kept

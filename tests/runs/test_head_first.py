@@ -81,19 +81,6 @@ def test_what_rests_while_the_head_trains_counts_its_own_steps() -> None:
 
 
 @pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
-    """Keeps the parts of each run."""
-    kept, original = [], train_module.build_session
-
-    def build(*args, **kwargs) -> Session:
-        kept.append(original(*args, **kwargs))
-        return kept[-1]
-
-    monkeypatch.setattr(train_module, "build_session", build)
-    return kept
-
-
-@pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images the backbone ran over, each time that it did."""
     counts, original = [], Extractor._run

@@ -8,25 +8,11 @@ import pytest
 
 from dce_tf.config import Config
 from dce_tf.record.run_directory import RunDirectory
-from dce_tf.runs import train as train_module
 from dce_tf.runs.session import Session
 from dce_tf.runs.train import train
 from tests.runs.test_train import StopAfter, numbers
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
-    """Keeps the parts of each run."""
-    kept, original = [], train_module.build_session
-
-    def build(*args, **kwargs) -> Session:
-        kept.append(original(*args, **kwargs))
-        return kept[-1]
-
-    monkeypatch.setattr(train_module, "build_session", build)
-    return kept
 
 
 def test_nothing_is_traced_again_after_the_first_epoch_of_a_stage(
