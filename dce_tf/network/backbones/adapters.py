@@ -85,12 +85,17 @@ def _widest_rank(layer: Any) -> int:
 
 
 def adapted_layers(model: keras.Model) -> list[Any]:
-    """Returns the layers of a model that have adapters."""
-    return [
+    """Returns the layers that have adapters, in the order of the model's weights.
+
+    It is the same in any model around this one, where Keras would turn it round.
+    """
+    place = {id(variable): number for number, variable in enumerate(model.variables)}
+    found = [
         layer
         for layer in model._flatten_layers()
         if getattr(layer, "lora_enabled", False)
     ]
+    return sorted(found, key=lambda layer: place[id(layer._kernel)])
 
 
 @contextlib.contextmanager
@@ -122,7 +127,7 @@ def _settings_of(layer: Any) -> tuple[bool, int, float]:
 def write_adapters(model: keras.Model, path: Path) -> None:
     """Writes the adapters alone as safetensors.
 
-    The layers are numbered in the order in which Keras flattens the model:
+    The layers are numbered as `adapted_layers` of the backbone has them:
     `0007/query/lora_kernel_a` is the matrix A of the eighth that has an adapter. The
     metadata have `lora_rank` and `lora_alpha`.
 

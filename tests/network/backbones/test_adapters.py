@@ -18,7 +18,8 @@ from dce_tf.network.backbones.adapters import (
 )
 from dce_tf.network.backbones.blocks import train_last_blocks
 from dce_tf.network.backbones.folding import FoldedBackbone
-from dce_tf.network.model import set_precision
+from dce_tf.network.layers import DivideConquerEmbedding
+from dce_tf.network.model import EmbeddingModel, set_precision
 from tests.network.backbones.test_folding import IMAGES, network, results
 from tests.network.backbones.test_hub import SIZE, images, networks
 from tests.slow import rest_is_slow
@@ -157,6 +158,17 @@ def test_adapters_alone_are_a_small_file(tmp_path: Path) -> None:
         ]
         found = stored.get_tensor("0001/block2/lora_kernel_a")
     np.testing.assert_array_equal(found, model.layers[2].lora_kernel_a)
+
+
+def test_order_is_that_of_the_backbone_in_any_model_around_it() -> None:
+    backbone = dense()
+    add_adapters(backbone, 2)
+    model = EmbeddingModel(backbone, DivideConquerEmbedding(4))
+    model.build((None, *backbone.input_shape[1:]))
+    names = [layer.name for layer in backbone.layers if hasattr(layer, "lora_kernel_a")]
+    assert len(names) > 1
+    for each in (backbone, model):
+        assert [layer.name for layer in adapted_layers(each)] == names
 
 
 def test_what_takes_no_adapter_is_told_with_what_would() -> None:
