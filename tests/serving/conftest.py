@@ -396,8 +396,8 @@ class Live:
 
 
 @pytest.fixture
-def live() -> Iterator[Callable[..., Live]]:
-    """Puts servers at ports."""
+def live(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Live]]:
+    """Puts servers at ports, in which nothing fails that no request answers for."""
     running = []
 
     def start(served: Served, **options: Any) -> Live:
@@ -407,6 +407,13 @@ def live() -> Iterator[Callable[..., Live]]:
     yield start
     for each in running:
         each.close()
+    lost = [
+        record.getMessage()
+        for when in ("setup", "call", "teardown")
+        for record in caplog.get_records(when)
+        if record.name == "asyncio" and record.levelno >= logging.ERROR
+    ]
+    assert not lost, lost
 
 
 @pytest.fixture(scope="session")

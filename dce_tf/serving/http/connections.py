@@ -81,7 +81,7 @@ class PatientProtocol(_Base):
         """Stops waiting."""
         self._stop_waiting()
         self._stop_watching()
-        self.transport.forget()
+        self.transport.lost()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -147,6 +147,7 @@ class _Transport:
         self._inner = inner
         self._protocol = protocol
         self._end: asyncio.TimerHandle | None = None
+        self._is_lost = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -172,6 +173,8 @@ class _Transport:
 
     def close(self) -> None:
         """Closes, unless the client is still speaking; a second time at once."""
+        if self._is_lost:  # That of TLS has forgotten then what it could be asked.
+            return
         if self._protocol.is_unread and not self.is_closing():
             self.linger()
             return
@@ -182,6 +185,11 @@ class _Transport:
             self._end = self._protocol.loop.call_later(
                 self._protocol.linger_seconds, self._inner.abort
             )
+
+    def lost(self) -> None:
+        """Notes that there is no connection any more."""
+        self._is_lost = True
+        self.forget()
 
     def forget(self) -> None:
         """Ends what waits for the client."""
