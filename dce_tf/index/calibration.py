@@ -94,6 +94,19 @@ class Calibration:
         """
         return dataclasses.replace(self, prior=EVEN / number)
 
+    def for_images(self, num_classes: int, num_unlabelled: int) -> Calibration:
+        """Returns the same for searches among images of which some have no label.
+
+        Those are taken to be of classes of their own, each of as many images as the
+        classes of the calibration have on average.
+
+        Args:
+            num_classes: How many classes are named.
+            num_unlabelled: How many images have no label.
+        """
+        unnamed = -(-num_unlabelled * self.num_classes // self.num_images)
+        return self.for_classes(max(1, num_classes + unnamed))
+
     def ratios(self, cosines: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Returns how many times the odds of one class a cosine makes of those before.
 

@@ -268,11 +268,8 @@ def count_records(folder: Path, parts: Sequence[Part]) -> int:
     return sum(int(pq.read_metadata(folder / part.name).num_rows) for part in parts)
 
 
-def count_classes(folder: Path, parts: Sequence[Part]) -> int:
-    """Returns how many classes files of embeddings are of.
-
-    An image whose class is not known may be of any, and is one by itself.
-    """
+def count_classes(folder: Path, parts: Sequence[Part]) -> tuple[int, int]:
+    """Returns how many classes files of embeddings name, and images of none of them."""
     classes: set[str] = set()
     unknown = 0
     for part in parts:
@@ -283,7 +280,7 @@ def count_classes(folder: Path, parts: Sequence[Part]) -> int:
         labels = pq.read_table(path, columns=["label"])["label"]
         unknown += labels.null_count
         classes |= set(labels.unique().drop_null().to_pylist())
-    return len(classes) + unknown
+    return len(classes), unknown
 
 
 def read_records(folder: Path, parts: Sequence[Part]) -> Iterator[list[Record]]:

@@ -33,6 +33,13 @@ def test_probability_by_hand() -> None:
     assert GIVEN.probability(1.0001) == GIVEN.probability(1.0)
 
 
+def test_images_without_label_are_of_classes_as_large_as_those_it_learned_on() -> None:
+    # It learned on 300 classes of 2,000 images, so 40 are of 6.
+    assert GIVEN.for_images(3, 40) == GIVEN.for_classes(9)
+    assert GIVEN.for_images(3, 41) == GIVEN.for_classes(10)
+    assert GIVEN.for_images(0, 1) == GIVEN.for_images(0, 0) == GIVEN.for_classes(1)
+
+
 def test_json_gives_the_same_back() -> None:
     assert Calibration.from_json(GIVEN.as_json(), "file") == GIVEN
 
