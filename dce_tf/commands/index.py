@@ -73,9 +73,13 @@ def _source_of(model: str) -> str:
         return model or "MODEL"
     version = Path(model)
     run = version.parents[1] if len(version.parts) > 2 else version
-    path = run if (run / "config.json").is_file() else version
+    return str(_from_here(run if (run / "config.json").is_file() else version))
+
+
+def _from_here(path: Path) -> Path:
+    """Returns a path as it is typed in this folder, if it lies below."""
     here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _home(settings: Mapping[str, Any]) -> Make:
@@ -98,7 +102,8 @@ def _make_directory(
     folder: Path, plan: MapPlan | None, settings: Mapping[str, Any]
 ) -> tuple[str, str]:
     header, parts = check_folder(folder)
-    output = Path(settings["output_dir"] or folder.resolve().with_name("index"))
+    beside = _from_here(folder.resolve().with_name("index"))
+    output = Path(settings["output_dir"] or beside)
     manifest = build_collection(
         output,
         read_records(folder, parts),
@@ -153,14 +158,14 @@ def _common(
     folder: Path, header: Header, parts: Sequence[Part], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     calibration: Calibration | None = settings["calibration"]
-    number = count_classes(folder, parts)
     return {
         "fingerprint": header.fingerprint,
         "embedding_dim": header.embedding_dim,
         "kind": settings["kind"],
         "model": header.model,
         "image_root": settings["image_root"] or header.image_root or None,
-        "calibration": calibration and calibration.for_classes(max(1, number)),
+        "calibration": calibration
+        and calibration.for_images(*count_classes(folder, parts)),
         "overwrite": settings["overwrite"],
     }
 
