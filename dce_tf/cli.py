@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     verbose = any(normalise(word) in ("--verbose", "--verbose=true") for word in words)
     verbose |= os.environ.get("DCE_TF_VERBOSE", "").lower() in ("1", "t", "true")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     try:
         with _interruptible():
             return _run(words, verbose)
