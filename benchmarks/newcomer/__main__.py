@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import playwright.sync_api
 from rich.table import Table
 
 from benchmarks.newcomer.clock import CLOCK
@@ -102,7 +103,7 @@ def main(words: Sequence[str] | None = None) -> int:
             place = Place(folder, trial)
             try:
                 TRIALS[trial](place, asked)
-            except ValueError as error:
+            except (ValueError, playwright.sync_api.Error) as error:
                 failed = True
                 print(f"{trial} failed: {error}", file=sys.stderr)
             steps += place.steps

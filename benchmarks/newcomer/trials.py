@@ -19,6 +19,7 @@ SERVED = "newcomer-wheel.png"
 
 _LONG = 3600.0  # Seconds after which nobody would wait any more.
 _ADDRESS = r"(https?://\S+/)"
+_BOARD = rf"^TensorBoard \S+ at {_ADDRESS}"  # It prints others, where to report.
 _STEP = re.compile(r"Step \d of \d, ([^:]+):(?! done)")
 _TEST_SHARE = 5  # One class in five tests, where a person sorts them by hand.
 
@@ -119,7 +120,7 @@ def try_loss(place: Place, asked: Asked) -> None:
     place.run("compare", command("compare"))
     line = command("tensorboard")
     with place.start(line) as board:
-        address = board.wait_for(_ADDRESS, _LONG)[1]
+        address = board.wait_for(_BOARD, _LONG)[1]
         place.note("TensorBoard answers", line, board.seconds)
         take_board(address, asked.pictures / CURVES)
 

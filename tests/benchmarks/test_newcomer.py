@@ -1,5 +1,6 @@
 import sys
 import textwrap
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,16 @@ def test_program_of_the_tutorial_is_the_example() -> None:
     example = (pages.ROOT / "examples" / "own_loss.py").read_text(encoding="utf-8")
     assert "class LogShareLoss" in idea
     assert set(idea.splitlines()) <= set(example.splitlines())
+
+
+def test_address_of_tensorboard_is_not_where_it_takes_reports() -> None:
+    lines = [
+        "    https://github.com/tensorflow/tensorboard/issues/4784",
+        "TensorBoard 2.21.0 at http://localhost:6006/ (Press CTRL+C to quit)",
+    ]
+    found = [re.search(trials._BOARD, line) for line in lines]
+    assert found[0] is None
+    assert found[1][1] == "http://localhost:6006/"
 
 
 def write_photographs(folder: Path, sizes: dict[str, int]) -> Path:
