@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from dce_tf.reports.verification import (
     verification_table,
 )
 from dce_tf.retrieval.rerankers import RERANKERS, Reranker
+from dce_tf.retrieval.rerankers.local import Local
 from dce_tf.runs.environment import environment
 from dce_tf.runs.evaluating import build_evaluator
 from dce_tf.runs.opening import ARRAY_FLAGS, Opened, open_source
@@ -62,7 +63,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     evaluations = evaluator.evaluate(splits.tests)
     result = {
         "source": name_of(path),
-        **_scores(opened, evaluator, evaluations, rerankers),
+        **_scores(opened, evaluator, evaluations, rerankers, display),
     }
     if splits.open_set:
         result["open_set"] = score_open_set(evaluator, splits, evaluations[0])
@@ -97,7 +98,9 @@ def _scores(
     evaluator: Evaluator,
     evaluations: Sequence[Evaluation],
     rerankers: Mapping[str, Reranker],
+    display: Display,
 ) -> dict[str, Any]:
+    own = _reranker_of(opened, display)
     return {
         "dataset": opened.config.data.dataset if opened.source else None,
         "selected_on": opened.run.config().evaluation.select_on if opened.run else None,
@@ -106,7 +109,7 @@ def _scores(
         "tests": {each.search.name: each.as_json() for each in evaluations},
         "reranked": {
             spec: {
-                each.search.name: _reranked(evaluator, each, reranker)
+                each.search.name: _reranked(evaluator, each, own(reranker, each))
                 for each in evaluations
                 if not each.search.overlaps
             }
@@ -142,6 +145,29 @@ def _decisions(
         for name, score in scorers.items()
         if wanted[name]
     }
+
+
+def _reranker_of(
+    opened: Opened, display: Display
+) -> Callable[[Reranker, Evaluation], Reranker]:
+    """Returns what gives a reranker the places of the images, if it takes them."""
+    places: dict[str, Any] = {}
+
+    def own(reranker: Reranker, evaluation: Evaluation) -> Reranker:
+        if not isinstance(reranker, Local):
+            return reranker
+        # Embeddings in a file are re-ranked without TensorFlow.
+        from dce_tf.runs.second_look import places_of
+
+        search = evaluation.search
+        compute = places.get("of") or places_of(opened, display)
+        places["of"] = compute
+        query = compute(search.query, "queries")
+        if search.query is search.gallery:
+            return reranker.with_places(query, query)
+        return reranker.with_places(query, compute(search.gallery, "gallery"))
+
+    return own
 
 
 def _not_reranked(

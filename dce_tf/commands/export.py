@@ -20,6 +20,7 @@ from dce_tf.runs.exporting import (
     export_run,
     feature_source,
     image_source,
+    place_source,
 )
 from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.plain import plain_config
@@ -36,6 +37,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         precision=settings["precision"],
         embedding_learners=settings["embedding_learners"],
         whiten=settings["whiten"],
+        places=settings["places"],
         top_k_index=Path(index) if index else None,
         top_k=settings["top_k"],
         folder=Path(given) if given else None,
@@ -101,6 +103,7 @@ def _sources(image_size: int, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "real_images": image_source(config),
         "features": feature_source(config),
+        "places": place_source(config),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dce_tf.export.embedder import ServableEmbedder
+from dce_tf.export.embedder import PLACES, ServableEmbedder
 from dce_tf.export.formats import ExportFormat
 from dce_tf.export.heat_maps import HEAT_MAPS, WHY_NOT
 
@@ -42,8 +42,15 @@ def describe(
             "range": "0 to 255; the network scales it",
         },
         HEAT_MAPS: {WHY_NOT: _why_not_explained(embedder, export_format)},
+        PLACES: _places(embedder),
         "license": {"model": None, "data": None, "backbone_weights": None},
     }
+
+
+def _places(embedder: ServableEmbedder) -> dict[str, Any] | None:
+    if embedder.places is None:
+        return None
+    return {"numbers": embedder.places.kept, "digest": embedder.places.digest}
 
 
 def _why_not_explained(

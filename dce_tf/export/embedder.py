@@ -14,12 +14,14 @@ import tensorflow as tf
 from dce_tf.export.fingerprint import fingerprint_model
 from dce_tf.images import preprocessing
 from dce_tf.network.model import EmbeddingModel, set_precision
+from dce_tf.network.places import PlaceHead
 from dce_tf.network.shares import place_shares, why_not_split
 
 SERVE_BYTES = "serving_default"
 SERVE_TENSOR = "serve_tensor"
 EXPLAIN = "explain"
 SHARES = "shares"  # What that signature gives.
+PLACES = "places"  # A signature, and what it gives.
 # Images of one batch that are decoded side by side, as far as there are threads: as
 # many as cores. More than that take memory and no time.
 PARALLEL_IMAGES = 32
@@ -36,12 +38,18 @@ class ServableEmbedder:
         precision: What its kernels are stored as: `"float32"`, `"float16"` (vectors,
             such as biases, stay), or `"int8"`, which a format sees to. From float16 it
             computes as it was trained all the same.
+        places: Gives the codes of places for a second look, if it is to have one.
     """
 
     def __init__(
-        self, model: EmbeddingModel, image_size: int, precision: str = "float32"
+        self,
+        model: EmbeddingModel,
+        image_size: int,
+        precision: str = "float32",
+        places: PlaceHead | None = None,
     ) -> None:
         self.model = model
+        self.places = places
         self.image_size = image_size
         self.precision = precision
         self._stored = [_stored(variable, precision) for variable in model.variables]
@@ -77,7 +85,7 @@ class ServableEmbedder:
         copy.build((None, self.image_size, self.image_size, 3))
         copy.set_weights(self.model.get_weights())
         set_precision(copy.backbone, "float32")
-        return ServableEmbedder(copy, self.image_size, self.precision)
+        return ServableEmbedder(copy, self.image_size, self.precision)  # No places.
 
     def embed_some(self, images: Any) -> Any:
         """Embeds one image or more, cropped to the input size, float32, 0–255."""
@@ -165,6 +173,24 @@ class ServableEmbedder:
             return {SHARES: self._of_any_number(split, images)}
 
         return traced(explain)
+
+    def places_signature(self, places: PlaceHead) -> Any:
+        """Returns the function of `places`.
+
+        From `image_bytes`, string `(batch,)`, to `places`, int8 `(batch, places,
+        numbers)`: codes of what is where; see `network.places`.
+
+        Args:
+            places: Gives them.
+        """
+
+        @graph_of(tf.TensorSpec((None,), tf.string, "image_bytes"))
+        def look(image_bytes: Any) -> dict[str, Any]:
+            images = self._read(image_bytes)
+            computed = partial(self._computed, places)
+            return {PLACES: self._of_any_number(computed, images)}
+
+        return traced(look)
 
     def module(self) -> tf.Module:
         """Returns what holds the variables of the signatures, for a SavedModel."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from dce_tf.base.errors import UsageError
+from dce_tf.base.program import PROGRAM
 from dce_tf.base.threads import map_ahead
-from dce_tf.export.embedder import EXPLAIN, SERVE_BYTES, SHARES
-from dce_tf.export.fingerprint import fingerprint
+from dce_tf.export.embedder import EXPLAIN, PLACES, SERVE_BYTES, SHARES
+from dce_tf.export.fingerprint import ASSETS, CARD, fingerprint
 from dce_tf.export.heat_maps import require_explained
 from dce_tf.images.webp import announce_alpha
+from dce_tf.retrieval.places import Places
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -103,10 +108,74 @@ class ServedModel:
         array: Embeddings = found[SHARES].numpy()
         return array
 
+    @cached_property
+    def places_digest(self) -> str | None:
+        """Which codes of places it gives; None if it gives none.
+
+        Raises:
+            ValueError: If its model card does not say.
+        """
+        if PLACES not in self._loaded.signatures:
+            return None
+        path = self.folder / ASSETS / CARD
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+            return str(card[PLACES]["digest"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"{path} does not say which places it compares. Export the model again."
+            ) from error
+
+    def require_places(self) -> None:
+        """Checks that a second look can be had.
+
+        Raises:
+            UsageError: If the model was exported without what that needs.
+        """
+        if PLACES not in self._loaded.signatures:
+            raise UsageError(
+                f"{self.folder} has no signature {PLACES}, for a second look. Export "
+                f"it again, which makes the same embeddings: `{PROGRAM} export RUN "
+                "--places`."
+            )
+
+    def places_of(self, encoded: Sequence[bytes]) -> Places:
+        """Returns the codes of the places of one batch, for a second look.
+
+        Args:
+            encoded: Contents of image files.
+
+        Returns:
+            int8 `(num_images, places, dim)`; see `network.places`.
+
+        Raises:
+            UsageError: If the model was exported without what that needs.
+            tf.errors.InvalidArgumentError: If one of them cannot be decoded.
+        """
+        self.require_places()
+        safe = [announce_alpha(content) for content in encoded]
+        found = self._loaded.signatures[PLACES](tf.constant(safe, tf.string))
+        array: Places = found[PLACES].numpy()
+        return array
+
+    def places(
+        self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
+    ) -> Places:
+        """Returns the codes of the places of image files, as `places_of` does."""
+        return self._in_batches(self.places_of, paths, on_batch)
+
     def embeddings(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
     ) -> Embeddings:
         """Embeds image files; see `evaluation.evaluator.Embedder`."""
+        return self._in_batches(self.embed, paths, on_batch)
+
+    def _in_batches(
+        self,
+        function: Callable[[Sequence[bytes]], Any],
+        paths: Sequence[str],
+        on_batch: Callable[[int], None],
+    ) -> Any:
         files = map_ahead(
             lambda path: Path(path).read_bytes(),
             paths,
@@ -115,7 +184,7 @@ class ServedModel:
         )
         parts, done = [], 0
         while batch := list(itertools.islice(files, self.batch_size)):
-            parts.append(self.embed(batch))
+            parts.append(function(batch))
             done += len(batch)
             on_batch(done)
-        return np.concatenate(parts) if parts else self.embed([])
+        return np.concatenate(parts) if parts else function([])

@@ -14,6 +14,7 @@ from dce_tf.network.layers import DivideConquerEmbedding
 from dce_tf.network.model import EmbeddingModel
 
 Vectors = npt.NDArray[np.floating[Any]]
+Axes = npt.NDArray[np.float64]
 
 _LEAST = 1e-6  # Of the largest standard deviation: below it is rounding.
 
@@ -108,32 +109,43 @@ def fit_whitening(vectors: Vectors, kept: int) -> Whitening:
     num_images, dim = vectors.shape
     check_width(kept, dim)
     check_count(num_images, dim)
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    centred = vectors - mean
-    if not np.isfinite(centred).all():
+    if not np.isfinite(vectors).all():
         raise ValueError(
             "--whiten: the embedding of a training image is not finite, so the model "
             "is broken. Export another epoch."
         )
-    values, axes = np.linalg.eigh(centred.T @ centred / num_images)
-    values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
-    deviations = np.sqrt(values)
-    varying = int(np.count_nonzero(deviations > _LEAST * deviations[0]))
+    mean, deviations, axes = main_axes(vectors)
+    varying = axes.shape[1]
     if varying < kept:
         raise UsageError(
             f"--whiten={kept}: the embeddings of {num_images} training images vary "
             f"along {varying} axes only. "
             + (f"Use 1 to {varying}." if varying else "Leave the flag out.")
         )
+    share = np.square(deviations[:kept]).sum() / np.square(deviations).sum()
+    return Whitening(mean, axes[:, :kept] / deviations[:kept], float(share), num_images)
+
+
+def main_axes(vectors: Vectors) -> tuple[Axes, Axes, Axes]:
+    """Finds the axes along which vectors vary, by principal component analysis.
+
+    Args:
+        vectors: Finite, `(num_vectors, dim)`.
+
+    Returns:
+        The mean `(dim,)`; the standard deviations `(varying,)`, falling; the axes as
+        columns, `(dim, varying)`. Axes along which there is only rounding are left out.
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    centred = vectors - mean
+    values, axes = np.linalg.eigh(centred.T @ centred / len(vectors))
+    deviations, axes = np.sqrt(np.maximum(values[::-1], 0)), axes[:, ::-1]
+    varying = int(np.count_nonzero(deviations > _LEAST * deviations[0]))
+    axes = axes[:, :varying]
     # An axis has two directions, of which the same is taken each time.
     largest = np.abs(axes).argmax(axis=0)
-    axes = axes * np.sign(axes[largest, np.arange(dim)])
-    return Whitening(
-        mean,
-        axes[:, :kept] / deviations[:kept],
-        float(values[:kept].sum() / values.sum()),
-        num_images,
-    )
+    axes = axes * np.sign(axes[largest, np.arange(varying)])
+    return mean, deviations[:varying], axes
 
 
 def project(model: EmbeddingModel, features: Vectors) -> Vectors:

@@ -14,6 +14,7 @@ from dce_tf.retrieval.intervals import Interval, class_intervals
 from dce_tf.retrieval.metrics import Labels, Values, mean_scores, score_queries
 from dce_tf.retrieval.ranking import Keys, Rows
 from dce_tf.retrieval.rerankers import Reranker
+from dce_tf.retrieval.rerankers.local import LocalOf
 from dce_tf.retrieval.vectors import Numbers, comparable
 
 EXCLUSIONS = ("none", "same_image", "same_camera")
@@ -89,7 +90,8 @@ def score_search(
         asked, there = mine[rows], theirs[others]
         if same:
             asked = there
-        scorer = rerank(asked, there, same) if rerank else EuclideanScorer(asked, there)
+        own = rerank.of_rows(rows, others) if isinstance(rerank, LocalOf) else rerank
+        scorer = own(asked, there, same) if own else EuclideanScorer(asked, there)
         labels.append(search.query.labels[rows])
         parts.append(
             score_queries(

@@ -29,12 +29,14 @@ from dce_tf.export.whitening import (
 from dce_tf.images import preprocessing
 from dce_tf.index.calibration import Calibration
 from dce_tf.network.model import EmbeddingModel
+from dce_tf.network.places import PlaceHead
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.reports.display import Display
 from dce_tf.runs.broken import known_broken
 from dce_tf.runs.calibrating import read_calibration
 from dce_tf.runs.card import model_card
 from dce_tf.runs.loading import read_splits
+from dce_tf.runs.places import learn_places
 from dce_tf.runs.session import build_extractor
 
 
@@ -47,6 +49,7 @@ class ExportSettings:
         precision: What weights are stored as; default: what the format does.
         embedding_learners: How many learners are kept; default: all.
         whiten: To how many numbers the embedding is whitened; default: it is not.
+        places: Whether it has what a second look needs.
         top_k_index: Embeddings or an index, for a signature that searches.
         top_k: How many that signature finds.
         folder: Holds the versions; default: beside the source.
@@ -56,6 +59,7 @@ class ExportSettings:
     precision: str | None = None
     embedding_learners: int | None = None
     whiten: int | None = None
+    places: bool = False
     top_k_index: Path | None = None
     top_k: int = 10
     folder: Path | None = None
@@ -98,6 +102,7 @@ def export_run(
         labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
         real_images=image_source(data or config, run.bad_images_file),
         features=feature_source(data or config, run.bad_images_file),
+        places=place_source(data or config, run.bad_images_file),
         wait=wait,
     )
 
@@ -113,6 +118,7 @@ def export_model(
     labels: Sequence[str] = (),
     real_images: Callable[[int], Any] | None = None,
     features: Callable[[EmbeddingModel], Any] | None = None,
+    places: Callable[[EmbeddingModel], PlaceHead] | None = None,
     wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Exports a model as the next version in a folder; returns where.
@@ -128,6 +134,7 @@ def export_model(
         labels: The classes it was trained on.
         real_images: Draws images to quantise with.
         features: Returns the features of images to learn whitening from.
+        places: Learns what places are compared by.
         wait: As in `write_version`.
 
     Raises:
@@ -144,6 +151,11 @@ def export_model(
             f"--top_k_index={settings.top_k_index}: a gallery fits into "
             f"--format=saved_model only; received --format={settings.format}."
         )
+    if settings.places and not export_format.explains:
+        raise UsageError(
+            f"--places: a second look is for --format=saved_model only; received "
+            f"--format={settings.format}."
+        )
     precision = _check_precision(settings.precision, export_format)
     if settings.embedding_learners is not None:
         model = keep_learners(model, settings.embedding_learners)
@@ -151,7 +163,8 @@ def export_model(
     if settings.whiten is not None:
         model, whitening = _whitened(model, settings.whiten, features)
         card = {**card, "whitening": whitening.as_json()}
-    embedder = ServableEmbedder(model, image_size, precision)
+    head = _places(model, places) if settings.places else None
+    embedder = ServableEmbedder(model, image_size, precision, head)
     if calibration is not None and _scores_alike(settings, precision):
         card = {**card, **calibration_card(calibration)}
     return write_version(embedder, export_format, folder, card, labels, wait)
@@ -173,6 +186,17 @@ def _whitened(
         )
     whitening = fit_whitening(project(model, features(model)), kept)
     return whiten_model(model, whitening), whitening
+
+
+def _places(
+    model: EmbeddingModel, learn: Callable[[EmbeddingModel], PlaceHead] | None
+) -> PlaceHead:
+    if learn is None:
+        raise UsageError(
+            "--places is learned from training images: pass --dataset and --data_dir, "
+            "or name a run."
+        )
+    return learn(model)
 
 
 def _check_precision(precision: str | None, export_format: ExportFormat) -> str:
@@ -240,6 +264,21 @@ def feature_source(
             ) from error
 
     return run
+
+
+def place_source(
+    config: Config, bad_images_file: Path | None = None
+) -> Callable[[EmbeddingModel], PlaceHead]:
+    """Returns what learns from the training split what places are compared by.
+
+    Args:
+        config: Names the data set.
+        bad_images_file: The list of broken images, which are left out; None if there
+            is none.
+    """
+    return lambda model: learn_places(
+        model, config.data, _train_paths(config, bad_images_file)
+    )
 
 
 def _train_paths(config: Config, bad_images_file: Path | None) -> list[str]:

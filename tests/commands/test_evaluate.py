@@ -105,6 +105,7 @@ def test_slices_score_each_learner_and_growing_numbers(arrays: Path, capsys) -> 
         ),
         (["e.npy", "--labels=labels.txt", "--exclude=same_camera"], 2, "group"),
         (["e.npy", "--labels=labels.txt", "--rerank=k_recip"], 2, "k_reciprocal"),
+        (["e.npy", "--labels=labels.txt", "--rerank=local"], 2, "Name a run, a check"),
         (["e.npy", "--labels=labels.txt", "--submission=s.csv"], 2, "such as whale"),
         (["nothing"], 1, "is nothing that can be evaluated; expected a run"),
         (["model.keras"], 2, "Give --dataset"),
@@ -255,6 +256,34 @@ def test_every_form_of_a_model_scores_alike(run, tmp_path, capsys) -> None:
         for metric, score in first["tests"]["test"]["scores"].items():
             got = other["tests"]["test"]["scores"][metric]
             assert got == pytest.approx(score, abs=1e-6), (words, metric)
+
+
+@pytest.mark.slow
+def test_second_look_of_a_run_is_that_of_its_export(run, tmp_path, capsys) -> None:
+    out = f"--output_dir={tmp_path / 'scores'}"
+    found = scores_of(capsys, run.path, out, "--rerank=local")
+    looked = found["reranked"]["local"]["test"]["scores"]
+    assert looked.keys() <= found["tests"]["test"]["scores"].keys()
+    assert looked != found["tests"]["test"]["scores"]
+    folder = tmp_path / "export"
+    assert (
+        cli.main(["export", str(run.path), f"--output_dir={folder}", "--places"]) == 0
+    )
+    data = (
+        "--dataset=whale",
+        f"--data_dir={run.config().data.data_dir}",
+        "--allow_partial_data",
+        "--max_bad_images=0.1",
+        out,
+    )
+    capsys.readouterr()
+    again = scores_of(capsys, folder / "1", *data, "--rerank=local")
+    for metric, score in again["reranked"]["local"]["test"]["scores"].items():
+        assert score == pytest.approx(looked[metric], abs=0.02), metric
+    words = (run.path / "export" / "1", *data, "--rerank=local")
+    code, _, error = evaluate(capsys, *words)
+    assert code == 2
+    assert "export RUN --places" in error
 
 
 @pytest.mark.slow

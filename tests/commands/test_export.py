@@ -8,14 +8,17 @@ import pytest
 import tensorflow as tf
 
 from dce_tf import cli
+from dce_tf.base.errors import UsageError
 from dce_tf.config import Config
 from dce_tf.datasets import DATASETS
 from dce_tf.export import EXPORT_FORMATS
+from dce_tf.export.served import ServedModel
 from dce_tf.export.whitening import fit_whitening, project
 from dce_tf.images import preprocessing
 from dce_tf.record.run_directory import RunDirectory
 from dce_tf.runs.exporting import image_source
 from dce_tf.runs.outcome import load_best_model
+from dce_tf.runs.places import learn_places
 from dce_tf.runs.session import build_extractor
 from dce_tf.runs.train import train
 from tests import fakes
@@ -205,6 +208,38 @@ def test_whitening_is_learned_from_the_training_split(
 
 
 @pytest.mark.slow
+def test_places_are_learned_from_the_training_split(
+    run: RunDirectory,
+    files: list[Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = export(capfd, run.path, "--places", f"--output_dir={tmp_path / 'out'}")
+    config = run.config().data
+    paths = DATASETS.build("csv", data_dir=config.data_dir).train.paths
+    head = learn_places(load_best_model(run), config, paths)
+    images = np.stack([image_of(path) for path in files])
+    served = ServedModel(folder)
+    codes = served.places([str(path) for path in files])
+    assert codes.dtype == np.int8
+    differences = np.abs(codes.astype(int) - np.asarray(head(images)).astype(int))
+    assert differences.max() <= 1
+    assert served.places([]).shape == (0, *codes.shape[1:])
+    # The embedding is the same, and so is the model.
+    plain = run.export / "1"
+    assert served.fingerprint == ServedModel(plain).fingerprint
+    card = json.loads((folder / "assets.extra" / "model_card.json").read_text())
+    assert card["places"] == {"numbers": codes.shape[2], "digest": served.places_digest}
+    assert ServedModel(plain).places_digest is None
+    with pytest.raises(UsageError, match=r"export\s+RUN --places"):
+        ServedModel(plain).places([str(files[0])])
+
+
+def image_of(path: Path) -> np.ndarray:
+    picture = preprocessing.open_picture(path.read_bytes())
+    return preprocessing.evaluation_image(picture, SIZE).numpy()
+
+
 def test_run_that_is_not_done_has_a_card_without_scores(
     run: RunDirectory,
     tmp_path: Path,
@@ -229,6 +264,7 @@ def test_run_that_is_not_done_has_a_card_without_scores(
         (["--format=onnx", "--top_k_index=x"], 2, "--format=saved_model only"),
         (["--embedding_learners=3"], 2, "2 learners. Use 1 to 2"),
         (["--whiten=17"], 2, "--whiten=17: the embedding has 16 numbers. Use 1 to 16"),
+        (["--places", "--format=onnx"], 2, "a second look is for --format=saved_model"),
         (["--whiten=4", "--data_dir=/nowhere"], 1, "/nowhere"),
         (["--top_k_index=no/where"], 1, "no/where holds no embeddings"),
         (["--image_size=64"], 2, "--image_size=64: the run has 32"),

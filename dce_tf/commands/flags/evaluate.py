@@ -49,9 +49,9 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "rerank",
         [],
-        "Order the gallery again, with lines of its own in the table: k_reciprocal or "
-        "query_expansion; may be given several times, with options: "
-        "--rerank='k_reciprocal(k1=20)'.",
+        "Order the gallery again, with lines of its own in the table: k_reciprocal, "
+        "query_expansion, or local, which compares the places of images; may be given "
+        "several times, with options: --rerank='k_reciprocal(k1=20)'.",
         flag_values=values,
     )
     flags.DEFINE_bool(

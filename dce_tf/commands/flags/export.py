@@ -6,9 +6,9 @@ Serving, to the run's own export/; `export FILE.keras --image_size=224` to FILE-
 
 `--format` names another format; it goes to export-FORMAT/. Each export is run once and
 refused if it does not embed as the model does. `litert_int8` is calibrated on training
-images, and `--whiten` is learned from them: those of the run, or of --dataset and
---data_dir. `--top_k_index` takes what `embed` or `index` made with the same model,
-exported with the same flags.
+images, and `--whiten` and `--places` are learned from them: those of the run, or of
+--dataset and --data_dir. `--top_k_index` takes what `embed` or `index` made with the
+same model, exported with the same flags.
 """
 
 from __future__ import annotations
@@ -64,4 +64,11 @@ def define_flags(values: flags.FlagValues) -> None:
         ),
     ):
         flags.DEFINE_integer(name, None, text, flag_values=values)
+    flags.DEFINE_bool(
+        "places",
+        False,
+        "Add a signature for a second look at what a search finds, which compares "
+        "places of images; learned from the training images.",
+        flag_values=values,
+    )
     config_module.define_flags(values, ["image_size", *DATA], unset=True)

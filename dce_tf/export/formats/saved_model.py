@@ -9,6 +9,7 @@ import tensorflow as tf
 from dce_tf.export.agreement import Vectors
 from dce_tf.export.embedder import (
     EXPLAIN,
+    PLACES,
     SERVE_BYTES,
     SERVE_TENSOR,
     ServableEmbedder,
@@ -54,6 +55,8 @@ class SavedModel(ExportFormat):
         }
         if embedder.why_not_explained is None:
             signatures[EXPLAIN] = embedder.explain_signature()
+        if embedder.places is not None:
+            signatures[PLACES] = embedder.places_signature(embedder.places)
         searches = []
         if self._top_k_index is not None:
             searches = [SERVE_TOP_K]

@@ -1,0 +1,119 @@
+"""Re-ranking by what is at the places of images."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from dce_tf.base.errors import UsageError
+from dce_tf.retrieval.euclidean import EuclideanScorer
+from dce_tf.retrieval.places import Places, match_places
+from dce_tf.retrieval.ranking import Rows, Scorer
+from dce_tf.retrieval.rerankers import RERANKERS
+from dce_tf.retrieval.vectors import Embeddings, Numbers
+
+
+@RERANKERS.register("local")
+@dataclasses.dataclass(frozen=True)
+class Local:
+    """Orders the first hits again, by their places too.
+
+    A hit's new score is its cosine + `weight` · match, where match is the mean, over
+    the places of both images, of the cosine of a place and the most alike place of the
+    other image: the late interaction of ColBERT (Khattab and Zaharia, SIGIR 2020),
+    both ways.
+
+    Args:
+        top: How many hits are looked at.
+        weight: What the match counts beside the cosine of the whole images.
+
+    Raises:
+        UsageError: If `top` is below 2 or `weight` not above 0.
+    """
+
+    top: int = 100
+    weight: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.top < 2 or not 0 < self.weight < np.inf:
+            raise UsageError(
+                "local needs top of at least 2 and weight above 0; received "
+                f"top={self.top}, weight={self.weight:g}."
+            )
+
+    def scores(self, cosines: Any, query: Places, others: Places) -> Any:
+        """Returns the new scores of a query's hits, float32 `(num_hits,)`.
+
+        Args:
+            cosines: Of the query and each hit, `(num_hits,)`.
+            query: Places of the query, `(places, dim)`.
+            others: Those of the hits, `(num_hits, places, dim)`.
+        """
+        return cosines + self.weight * match_places(query, others)
+
+    def __call__(self, query: Numbers, gallery: Numbers, same: bool) -> Scorer:
+        """Refuses: embeddings alone have no places.
+
+        Raises:
+            UsageError: Always.
+        """
+        del query, gallery, same
+        raise UsageError(
+            "local compares places of images, which embeddings alone do not have. Use "
+            "k_reciprocal or query_expansion."
+        )
+
+    def with_places(self, query: Places, gallery: Places) -> LocalOf:
+        """Returns what re-ranks by the places of these images.
+
+        Args:
+            query: Of the queries, `(num_queries, places, dim)`.
+            gallery: Of the gallery; the same array where the images are the same.
+        """
+        return LocalOf(self, query, gallery)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LocalOf:
+    """`Local` for the images of one search; see `Reranker`."""
+
+    look: Local
+    query: Places
+    gallery: Places
+
+    def of_rows(self, query: Rows | slice, gallery: Rows | slice) -> LocalOf:
+        """Returns the same for some of the images."""
+        return LocalOf(self.look, self.query[query], self.gallery[gallery])
+
+    def __call__(self, query: Numbers, gallery: Numbers, same: bool) -> Scorer:
+        """Re-ranks; see `Reranker`."""
+        return _LocalScorer(query, gallery, self, same)
+
+
+class _LocalScorer(EuclideanScorer):
+    """Lifts the nearest images above all others, in their new order."""
+
+    def __init__(
+        self, query: Numbers, gallery: Numbers, local: LocalOf, same: bool
+    ) -> None:
+        super().__init__(query, gallery)
+        self._local = local
+        # One of those that are found may be the query.
+        self._top = min(local.look.top + same, self.num_gallery)
+
+    def __call__(self, rows: Rows) -> Embeddings:
+        """Returns −distance² + 2 · weight · match of the nearest, lifted."""
+        scores = super().__call__(rows)
+        weight = 2 * self._local.look.weight
+        for scored, row in zip(scores, rows, strict=True):
+            nearest = np.argpartition(-scored, self._top - 1)[: self._top]
+            lift = scored.max() - scored[nearest].min() + 2 * weight
+            match = match_places(self._local.query[row], self._local.gallery[nearest])
+            scored[nearest] += np.float32(lift) + np.float32(weight) * match
+        return scores
+
+    def slack(self, rows: Rows, images: Rows) -> Embeddings:
+        """Returns what rounding may have taken; see `Scorer`."""
+        return super().slack(rows, images) + np.float32(4e-6)
