@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -19,6 +16,7 @@ from dce_tf.base.program import PROGRAM
 from dce_tf.base.registry import suggest
 from dce_tf.commands.environment import take_from_environment
 from dce_tf.commands.finding import flags_of, module_name
+from dce_tf.commands.quietly import load_tensorflow_quietly
 from dce_tf.config.flags import replaced_by
 from dce_tf.config.profiles import find_recipe
 
@@ -35,12 +33,10 @@ def run_command(name: str, words: Sequence[str], *, verbose: bool = False) -> in
         Exit code.
     """
     settings, arguments = read_words(name, words)
-    with contextlib.nullcontext() if verbose else _quietly():
-        command = importlib.import_module(f"{commands.__name__}.{module_name(name)}")
-        load_plugins(settings.get("plugin"))
-        if "tensorflow" in sys.modules:
-            # Looks for GPUs, once, which without one is a matter of many words.
-            sys.modules["tensorflow"].config.list_physical_devices()
+    if not verbose:
+        load_tensorflow_quietly()
+    command = importlib.import_module(f"{commands.__name__}.{module_name(name)}")
+    load_plugins(settings.get("plugin"))
     code: int = command.run(settings, arguments)
     return code
 
@@ -139,21 +135,3 @@ def _negated(word: str, values: flags.FlagValues) -> str:
     """Accepts `--no_export` for absl's `--noexport`."""
     positive = word.removeprefix("--no_")
     return f"--no{positive}" if positive != word and positive in values else word
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Holds back what TensorFlow's libraries print as they load, unless that fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            sink.seek(0)
-            os.write(kept, sink.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
