@@ -109,9 +109,11 @@ def _make_directory(
         read_records(folder, parts),
         name=settings["name"],
         map_plan=plan,
+        places=header.places or None,
         **_common(folder, header, parts, settings),
     )
-    return str(output), f"{manifest.count} images, {manifest.built_as}"
+    looks = ", with places for a second look" if manifest.places else ""
+    return str(output), f"{manifest.count} images, {manifest.built_as}{looks}"
 
 
 def _make_in_milvus(

@@ -15,12 +15,16 @@ from dce_tf.commands.selecting import cached_path_of, path_of
 from dce_tf.export.versions import resolve_version
 from dce_tf.hub.address import is_on_hub
 from dce_tf.index import Collection, check_model, open_collection
+from dce_tf.index.collection import Hit
 from dce_tf.index.decisions import Answer, calibration_of
 from dce_tf.index.pictures import MOST_PIXELS
 from dce_tf.reports.display import Display
 from dce_tf.reports.hits_sheet import plot_hits
 from dce_tf.reports.match_sheet import plot_matches
 from dce_tf.reports.tables import print_table
+from dce_tf.retrieval.rerankers import RERANKERS
+from dce_tf.retrieval.rerankers.local import Local
+from dce_tf.retrieval.second_look import check_places, look_again
 
 if TYPE_CHECKING:
     from dce_tf.export.served import ServedModel
@@ -43,7 +47,7 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         _check_images(paths)
         model = _model(settings["run"], collection)
         check_model(collection, model.fingerprint, arguments[0])
-        found = collection.search(model.embeddings(paths), settings["k"], where)
+        found = _found(settings, collection, model, paths, where)
         answers = [Answer.of(hits, calibration, least) for hits in found]
         found = [list(answer.hits) for answer in answers]
         if settings["explain"]:
@@ -62,6 +66,31 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     if sheet:
         Display().note(f"Written: {sheet}")
     return 0
+
+
+def _found(
+    settings: Mapping[str, Any],
+    collection: Collection,
+    model: ServedModel,
+    paths: Sequence[str],
+    where: Any,
+) -> list[list[Hit]]:
+    k = settings["k"]
+    if settings["rerank"] is None:
+        return collection.search(model.embeddings(paths), k, where)
+    look = RERANKERS.build(settings["rerank"])
+    if not isinstance(look, Local):
+        raise UsageError(
+            f"--rerank={settings['rerank']}: a search takes local, or none. Others are "
+            "for `evaluate`."
+        )
+    check_places(collection, model.places_digest)
+    found = collection.search(model.embeddings(paths), max(k, look.top), where)
+    places = model.places(paths)
+    return [
+        look_again(look, collection, own, hits, k)
+        for own, hits in zip(places, found, strict=True)
+    ]
 
 
 def _filter(text: str | None) -> Any:

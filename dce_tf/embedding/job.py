@@ -175,6 +175,7 @@ def _header(job: Job, number: int) -> Header:
         image_root=str(job.inputs.root),
         model=name_of(job.model.folder.resolve()),
         inputs=digest(job.inputs_of(number).images),
+        places=job.model.places_digest or "",
         parts=job.num_parts,
     )
 
@@ -269,6 +270,7 @@ def _write(job: Job, number: int, header: Header, found: Embedded) -> None:
         [image.label for image in good],
         [image.metadata for image in good],
         found.vectors,
+        found.places,
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,16 @@ from dce_tf.images.scan import (
 _IN_FLIGHT = 2
 _NOT_FINITE = "the model gives no finite embedding for it"
 
-# A vector, or what is wrong with the image.
-_Result = npt.NDArray[np.float32] | str
+Places = npt.NDArray[np.int8]
+
+
+class _Found(NamedTuple):
+    vector: npt.NDArray[np.float32]
+    places: Places | None
+
+
+# What was found of an image, or what is wrong with it.
+_Result = _Found | str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,10 +46,13 @@ class Embedded:
         vectors: Embeddings of those that have one, in order, float32
             `(num_images − num_bad, embedding_dim)`.
         bad: Why the others have none, by their place among all.
+        places: Codes of their places, int8 `(num_images − num_bad, places, numbers)`;
+            None where the model gives none.
     """
 
     vectors: npt.NDArray[np.float32]
     bad: dict[int, str]
+    places: Places | None = None
 
 
 def embed_images(
@@ -61,7 +73,7 @@ def embed_images(
     Raises:
         OSError: If a store does not answer.
     """
-    vectors: list[npt.NDArray[np.float32]] = []
+    found_all: list[_Found] = []
     bad: dict[int, str] = {}
     done = 0
     with own_pixel_limit():
@@ -70,10 +82,15 @@ def embed_images(
                 if isinstance(found, str):
                     bad[place] = found
                 else:
-                    vectors.append(found)
+                    found_all.append(found)
             done += len(batch)
             told(len(batch))
-    return Embedded(np.array(vectors, np.float32).reshape(-1, model.embedding_dim), bad)
+    vectors = np.array([found.vector for found in found_all], np.float32)
+    places = None
+    if model.places_digest is not None:
+        codes = [found.places for found in found_all if found.places is not None]
+        places = np.stack(codes) if codes else model.places_of([])
+    return Embedded(vectors.reshape(-1, model.embedding_dim), bad, places)
 
 
 def _embedded(
@@ -121,10 +138,16 @@ def _embed_all(model: ServedModel, contents: Sequence[bytes]) -> list[_Result]:
         return []
     try:
         rows = model.embed(contents)
+        places: Sequence[Places | None] = [None] * len(rows)
+        if model.places_digest is not None:
+            places = list(model.places_of(contents))
     except tf.errors.InvalidArgumentError as error:
         if len(contents) == 1:
             return [what_is_wrong(error)]
         middle = len(contents) // 2
         first = _embed_all(model, contents[:middle])
         return first + _embed_all(model, contents[middle:])
-    return [row if np.isfinite(row).all() else _NOT_FINITE for row in rows]
+    return [
+        _Found(row, codes) if np.isfinite(row).all() else _NOT_FINITE
+        for row, codes in zip(rows, places, strict=True)
+    ]

@@ -94,11 +94,12 @@ class PartEmbedder:
             batch: The `number` of the part.
 
         Returns:
-            Each in a list of one: the `number`, the `vectors`, the `bad` ones as JSON,
-            and the `failure`, which Ray would tell as pages of traceback.
+            Each in a list of one: the `number`, the `vectors`, the `places` and their
+            `shape`, the `bad` ones as JSON, and the `failure`, which Ray would tell as
+            pages of traceback.
         """
         (number,) = batch["number"].tolist()
-        job, failure, vectors, bad = self._job, "", b"", {}
+        job, failure, vectors, bad, places = self._job, "", b"", {}, None
         images = Inputs(job.root, job.images)
         try:
             # Here and not as the actor begins, whose failures Ray reports worse.
@@ -108,12 +109,14 @@ class PartEmbedder:
                 images.range(number * job.part_size, (number + 1) * job.part_size),
                 max_image_pixels=job.max_image_pixels,
             )
-            vectors, bad = found.vectors.tobytes(), found.bad
+            vectors, bad, places = found.vectors.tobytes(), found.bad, found.places
         except Exception as error:
             failure = f"{first_line(error)} ({type(error).__name__})"
         return {
             "number": [number],
             "vectors": [vectors],
+            "places": [b"" if places is None else places.tobytes()],
+            "shape": [json.dumps(None if places is None else places.shape)],
             "bad": [json.dumps(bad)],
             "failure": [failure],
         }
@@ -177,7 +180,10 @@ def embed_on_ray(
             vectors = np.frombuffer(row["vectors"], np.float32)
             vectors = vectors.reshape(-1, job.model.embedding_dim)
             told(len(vectors) + len(bad))
-            yield row["number"], Embedded(vectors, bad)
+            places, shape = None, json.loads(row["shape"])
+            if shape is not None:
+                places = np.frombuffer(row["places"], np.int8).reshape(shape)
+            yield row["number"], Embedded(vectors, bad, places)
 
 
 def _rows(done: ray.data.Dataset) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,9 @@ from dce_tf.base.errors import UsageError
 from dce_tf.base.program import PROGRAM
 from dce_tf.base.threads import map_ahead
 from dce_tf.export.embedder import EXPLAIN, PLACES, SERVE_BYTES, SHARES
-from dce_tf.export.fingerprint import ASSETS, CARD, fingerprint
+from dce_tf.export.fingerprint import fingerprint
 from dce_tf.export.heat_maps import require_explained
+from dce_tf.export.place_codes import digest_of_places
 from dce_tf.images.webp import announce_alpha
 from dce_tf.retrieval.places import Places
 
@@ -115,16 +115,7 @@ class ServedModel:
         Raises:
             ValueError: If its model card does not say.
         """
-        if PLACES not in self._loaded.signatures:
-            return None
-        path = self.folder / ASSETS / CARD
-        try:
-            card = json.loads(path.read_text(encoding="utf-8"))
-            return str(card[PLACES]["digest"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise ValueError(
-                f"{path} does not say which places it compares. Export the model again."
-            ) from error
+        return digest_of_places(self.folder, self._loaded.signatures)
 
     def require_places(self) -> None:
         """Checks that a second look can be had.

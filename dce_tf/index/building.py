@@ -186,6 +186,7 @@ def build_collection(
     image_root: str | None = None,
     map_plan: MapPlan | None = None,
     calibration: Calibration | None = None,
+    places: str | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Makes a collection; its directory is there when it is whole, not before.
@@ -201,6 +202,7 @@ def build_collection(
         image_root: Folder that the paths of records are relative to.
         map_plan: How to make a map, if one is wanted.
         calibration: What scores mean, if that is known.
+        places: Which codes of places come with the records, if any do.
         overwrite: Take the place of a collection that is there.
 
     Returns:
@@ -222,6 +224,7 @@ def build_collection(
         image_root=image_root,
         map=dataclasses.asdict(map_plan) if map_plan else None,
         calibration=calibration.as_json() if calibration else None,
+        places=places,
     )
     with _new_directory(folder, overwrite) as temporary:
         with BulkWriter(temporary / RECORDS) as writer:

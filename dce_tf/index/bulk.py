@@ -19,6 +19,7 @@ CREATE TABLE records (
     metadata TEXT NOT NULL);
 CREATE TABLE vectors (row INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE thumbnails (row INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+CREATE TABLE places (row INTEGER PRIMARY KEY, codes BLOB NOT NULL);
 CREATE TABLE gone (row INTEGER PRIMARY KEY);
 CREATE TABLE fields (name TEXT PRIMARY KEY) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION};
@@ -75,6 +76,14 @@ class BulkWriter:
                     (row, each.thumbnail)
                     for row, each, _ in numbered
                     if each.thumbnail is not None
+                ],
+            )
+            self._connection.executemany(
+                "INSERT INTO places VALUES (?, ?)",
+                [
+                    (row, each.places.tobytes())
+                    for row, each, _ in numbered
+                    if each.places is not None
                 ],
             )
         for each in records:

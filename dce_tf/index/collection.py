@@ -16,6 +16,7 @@ Id = str | int
 """What names a record, to whoever stored it. `1` and `"1"` are two."""
 
 Vectors = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int8]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +31,8 @@ class Record:
             one.
         metadata: What else is known; JSON values by name.
         thumbnail: A small JPEG of it, if it came without a file.
+        places: Codes of its places for a second look, int8 `(places, numbers)`, if its
+            model gives them.
     """
 
     id: Id
@@ -38,6 +41,7 @@ class Record:
     path: str | None = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     thumbnail: bytes | None = None
+    places: Places | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +111,13 @@ class Collection(Protocol):
 
     def get(self, ids: Sequence[Id]) -> list[Record | None]:
         """Returns the records of these names; None for those there are none of."""
+
+    def places(self, ids: Sequence[Id]) -> list[Places | None]:
+        """Returns the codes of places of records, for a second look.
+
+        None for those that have none. `describe()["places"]` says which codes they
+        are; None of a collection that stores none.
+        """
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Stores records, in the place of those of the same name; all or none.

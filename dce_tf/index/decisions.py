@@ -21,7 +21,7 @@ class Answer:
     """What a search found, and how sure that is.
 
     Attributes:
-        hits: The nearest first.
+        hits: The best first.
         probabilities: Of each, that it is of the class searched for; None where nobody
             has calibrated the model.
         unknown: Whether none is probable enough; None where that cannot be told.
@@ -41,7 +41,7 @@ class Answer:
         """Judges hits.
 
         Args:
-            hits: The nearest first.
+            hits: In the order in which they are to be shown.
             calibration: Of the collection, if it has one.
             min_probability: Less probable hits are left out; with None, none is.
         """
@@ -49,9 +49,10 @@ class Answer:
             return cls(hits)
         known = calibration.probability([hit.score for hit in hits]).tolist()
         least = LEAST if min_probability is None else min_probability
-        num_probable = sum(each >= least for each in known)
-        kept = len(hits) if min_probability is None else num_probable
-        return cls(hits[:kept], known[:kept], num_probable == 0)
+        probable = [place for place, each in enumerate(known) if each >= least]
+        kept = range(len(hits)) if min_probability is None else probable
+        shown = [hits[place] for place in kept]
+        return cls(shown, [known[place] for place in kept], not probable)
 
     def as_json(self) -> dict[str, Any]:
         """Returns JSON values, without what cannot be told."""

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from dce_tf.base.files import replacing
 from dce_tf.base.program import PROGRAM
-from dce_tf.index.collection import Id, Record, Vectors
+from dce_tf.index.collection import Id, Places, Record, Vectors
+from dce_tf.index.places import as_places, place_numbers
 
 BLOCK = 4096  # Rows read at once.
 
@@ -34,6 +35,8 @@ class Header:
         model: Where the model lay.
         inputs: Digest of what the file was made from, to know it again; or empty.
         parts: How many files its shard has; 0 if that is not known.
+        places: Which codes of places come with them, as `PlaceHead.digest`; empty if
+            there are none.
     """
 
     fingerprint: str
@@ -42,6 +45,7 @@ class Header:
     model: str = ""
     inputs: str = ""
     parts: int = 0
+    places: str = ""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -107,6 +111,7 @@ def write_part(
     labels: Sequence[str | None],
     metadata: Sequence[dict[str, Any]],
     embeddings: Vectors,
+    places: Places | None = None,
 ) -> None:
     """Writes a file of embeddings, atomically.
 
@@ -118,6 +123,7 @@ def write_part(
         labels: Their classes.
         metadata: What else is known of each; JSON values by name.
         embeddings: float32 `(num_images, embedding_dim)`.
+        places: Codes of places, int8 `(num_images, places, numbers)`.
     """
     numbers = bool(ids) and all(isinstance(each, int) for each in ids)
     flat = pa.array(np.ascontiguousarray(embeddings, np.float32).ravel())
@@ -132,6 +138,9 @@ def write_part(
             "embedding": pa.FixedSizeListArray.from_arrays(flat, header.embedding_dim),
         }
     )
+    if places is not None:
+        blobs = pa.array([each.tobytes() for each in places], pa.binary())
+        table = table.append_column("places", blobs)
     _write(path, table.replace_schema_metadata(_as_metadata(header)))
 
 
@@ -222,7 +231,7 @@ def check_folder(folder: Path) -> tuple[Header, list[Part]]:
     for part in parts:
         path = folder / part.name
         header = read_header(path)
-        for name in ("fingerprint", "embedding_dim", "image_root"):
+        for name in ("fingerprint", "embedding_dim", "image_root", "places"):
             ours, theirs = getattr(first, name), getattr(header, name)
             if ours != theirs:
                 raise ValueError(
@@ -292,14 +301,15 @@ def read_records(folder: Path, parts: Sequence[Part]) -> Iterator[list[Record]]:
     for part in parts:
         path = folder / part.name
         try:
+            numbers = place_numbers(read_header(path).places)
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(BLOCK):
-                    yield _records(batch, path)
+                    yield _records(batch, path, numbers)
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def _records(batch: pa.RecordBatch, path: Path) -> list[Record]:
+def _records(batch: pa.RecordBatch, path: Path, numbers: int) -> list[Record]:
     embedding = batch.column("embedding")
     dim = embedding.type.list_size
     vectors = embedding.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
@@ -312,13 +322,21 @@ def _records(batch: pa.RecordBatch, path: Path) -> list[Record]:
         return batch.column(name).to_pylist()
 
     return [
-        Record(record_id, vector, label, image, json.loads(text) if text else {})
-        for record_id, vector, label, image, text in zip(
+        Record(
+            record_id,
+            vector,
+            label,
+            image,
+            json.loads(text) if text else {},
+            places=as_places(codes, numbers) if numbers else None,
+        )
+        for record_id, vector, label, image, text, codes in zip(
             column("id"),
             vectors,
             column("label"),
             column("path"),
             column("metadata"),
+            column("places"),
             strict=True,
         )
     ]

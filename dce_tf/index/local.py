@@ -22,10 +22,11 @@ from dce_tf.index.building import (
 )
 from dce_tf.index.calibration import Calibration
 from dce_tf.index.checks import check_id, check_k, check_records, unit_vectors
-from dce_tf.index.collection import Hit, Id, Record, Vectors
+from dce_tf.index.collection import Hit, Id, Places, Record, Vectors
 from dce_tf.index.filters import Condition, parse_filter
 from dce_tf.index.manifest import FILE, Manifest
 from dce_tf.index.pictures import SIDE, thumbnail_below
+from dce_tf.index.places import place_numbers
 from dce_tf.index.records import RecordStore, Rows
 from dce_tf.index.state import State
 
@@ -229,7 +230,15 @@ class LocalCollection:
             "created": manifest.created,
             "since_build": state.num_later,
             "image_root": manifest.image_root,
+            "places": manifest.places,
         }
+
+    def places(self, ids: Sequence[Id]) -> list[Places | None]:
+        """Returns codes of places of records; see `Collection`."""
+        numbers = place_numbers(self._manifest.places or "")
+        if not numbers:
+            return [None] * len(ids)
+        return self._store.places([check_id(each) for each in ids], numbers)
 
     def labels(self, most: int = 1000) -> list[str]:
         """Returns the classes there are; see `Collection`."""

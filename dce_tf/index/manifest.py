@@ -17,6 +17,7 @@ from dce_tf.index.checks import check_name
 from dce_tf.index.collection import DamagedError
 from dce_tf.index.kinds import check_kind
 from dce_tf.index.maps import METHODS
+from dce_tf.index.places import is_name_of_places
 
 FILE = "manifest.json"
 FORMAT = 1
@@ -40,6 +41,7 @@ class Manifest:
         map: How its map is made: `method`, `points`, `clusters`; None for no map.
         calibration: What scores mean, as `Calibration.as_json`; None if that is not
             known.
+        places: Which codes of places the records have; None if they have none.
         build: Number of the build; its files have it in their names.
         count: Records in the build.
         highest_row: The highest of their numbers; higher ones are searched one by one.
@@ -57,6 +59,7 @@ class Manifest:
     image_root: str | None = None
     map: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
+    places: str | None = None
     build: int = 1
     count: int = 0
     highest_row: int = 0
@@ -189,6 +192,10 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "calibration": (
         "a calibration or null",
         lambda value: value is None or problem_with(value) is None,
+    ),
+    "places": (
+        "a name of codes or null",
+        lambda value: value is None or is_name_of_places(value),
     ),
     "build": ("a whole number", _is_number),
     "count": ("a whole number", _is_number),

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from dce_tf.base.program import PROGRAM
 from dce_tf.index.checks import as_json
-from dce_tf.index.collection import DamagedError, Id, Record, Vectors
+from dce_tf.index.collection import DamagedError, Id, Places, Record, Vectors
 from dce_tf.index.filters import Condition, as_sql
+from dce_tf.index.places import as_places
 
 Rows = npt.NDArray[np.int64]
 """Numbers of records: rising in the order they were stored, never given twice."""
@@ -78,6 +79,9 @@ class RecordStore:
             self._writer = self._connect()
             (application,) = self._writer.execute("PRAGMA application_id").fetchone()
             self._writer.execute("SELECT row FROM records LIMIT 1").fetchone()
+            query = "SELECT 1 FROM sqlite_master WHERE name = 'places'"
+            # Files that were made before there were any have no such table.
+            self._has_places = self._writer.execute(query).fetchone() is not None
         if application != APPLICATION:
             raise ValueError(f"{path} holds no records of dce_tf. {_remedy(path)}")
 
@@ -166,6 +170,11 @@ class RecordStore:
                     connection.execute(
                         "INSERT INTO thumbnails VALUES (?, ?)", (row, record.thumbnail)
                     )
+                if record.places is not None and self._has_places:
+                    connection.execute(
+                        "INSERT INTO places VALUES (?, ?)",
+                        (row, record.places.tobytes()),
+                    )
             names = {name for record in records for name in record.metadata}
             connection.executemany(
                 "INSERT OR IGNORE INTO fields VALUES (?)", [(name,) for name in names]
@@ -177,13 +186,13 @@ class RecordStore:
         with self._transaction() as connection:
             return self._remove(connection, ids)
 
-    @staticmethod
-    def _remove(connection: sqlite3.Connection, ids: Sequence[Id]) -> Rows:
+    def _remove(self, connection: sqlite3.Connection, ids: Sequence[Id]) -> Rows:
         found = []
         for record_id in ids:
             query = "DELETE FROM records WHERE id = ? RETURNING row"
             found += connection.execute(query, (record_id,)).fetchall()
-        for table in ("vectors", "thumbnails"):
+        own = ("vectors", "thumbnails", *(["places"] if self._has_places else []))
+        for table in own:
             connection.executemany(f"DELETE FROM {table} WHERE row = ?", found)
         connection.executemany("INSERT INTO gone VALUES (?)", found)
         return _as_rows(found)
@@ -265,6 +274,20 @@ class RecordStore:
                     Record(record_id, array, label, path, json.loads(metadata), jpeg)
                 )
         return records
+
+    def places(self, ids: Sequence[Id], numbers: int) -> list[Places | None]:
+        """Returns the codes of records of these names; None for those that have none.
+
+        Args:
+            ids: Their names.
+            numbers: Of each place.
+        """
+        if not self._has_places:
+            return [None] * len(ids)
+        query = "SELECT codes FROM records JOIN places USING (row) WHERE id = ?"
+        with self._reading() as connection:
+            found = [connection.execute(query, (each,)).fetchone() for each in ids]
+        return [None if each is None else as_places(each[0], numbers) for each in found]
 
     def sample(self, count: int, dim: int) -> Vectors:
         """Returns vectors drawn at random, float32 `(num_drawn, dim)`."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from dce_tf.index.calibration import Calibration
+from dce_tf.index.collection import Id, Places
 from dce_tf.index.maps import MapPlan
 from dce_tf.index.pictures import thumbnail_below
 
@@ -112,7 +113,12 @@ class SharedCollection:
             "map": about["map"] and about["map"]["method"],
             "created": about["created"],
             "image_root": about["image_root"],
+            "places": None,
         }
+
+    def places(self, ids: Sequence[Id]) -> list[Places | None]:
+        """Returns None for each: the codes of places stay where they were embedded."""
+        return [None] * len(ids)
 
     def _picture(
         self, path: str | None, thumbnail: bytes | None, side: int

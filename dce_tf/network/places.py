@@ -88,7 +88,8 @@ class PlaceHead:
 
     Attributes:
         kept: Numbers of a code.
-        digest: Of `mean` and `turn`: codes of two that differ cannot be compared.
+        digest: Number of a code's numbers, and SHA-256 of `mean` and `turn`: codes
+            of two that differ cannot be compared.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class PlaceHead:
         self._turn, self._shift = map(ops.convert_to_tensor, turned)
         self.kept = turn.shape[1]
         joined = b"".join(each.tobytes() for each in turned)
-        self.digest = hashlib.sha256(joined).hexdigest()
+        self.digest = f"{self.kept}-{hashlib.sha256(joined).hexdigest()}"
 
     def __call__(self, images: Any) -> Any:
         """Returns the codes of places.

@@ -32,6 +32,13 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string(
+        "rerank",
+        None,
+        "Look again at the first hits: local, or 'local(top=100, weight=2)', compares "
+        "the places of images; the model must be exported with --places.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
         "sheet", None, "Draw what was found into this PNG.", flag_values=values
     )
     flags.DEFINE_bool(

@@ -43,6 +43,7 @@ _LONGEST_WAIT = 60.0  # A server that asks for more is not waited for.
 _MOST_BYTES = 16 * 2**20  # Of the images in one request.
 _LONGEST_QUERY = 4096  # Letters; proxies take no URL of any length.
 _JSON = "application/json"
+_TEXTS = ("rerank",)  # Options that are no JSON in a URL.
 # What TensorFlow Serving, and servers before images as they are, say to one.
 _NOT_READ = ("JSON Parse error", "Malformed request", "limit of requests without")
 
@@ -319,6 +320,7 @@ class Client:
         k: int = 10,
         where: Mapping[str, Any] | None = None,
         min_probability: float | None = None,
+        rerank: str | None = None,
     ) -> list[Hit]:
         """Finds the records most like an image, a record or an embedding: one of them.
 
@@ -331,15 +333,19 @@ class Client:
             where: Which records count: `{"label": "x", "price": {"$lt": 5}}`.
             min_probability: Leave out what is less probable, 0 to 1; the collection
                 must be calibrated.
+            rerank: `"local"` looks again at the first hits, place by place; not for a
+                vector.
 
         Returns:
-            The nearest first; none where what is searched for is unknown.
+            The best first; none where what is searched for is unknown.
 
         Raises:
             ServerError: If it fails.
             ValueError: If not exactly one thing is searched for.
         """
         options = {"k": k, **_conditions(where, min_probability)}
+        if rerank is not None:
+            options["rerank"] = rerank
         given = (image, vector, record_id)
         hits = self._ask_about(_path(collection, ":search"), "hits", given, options)
         return [_known(Hit, hit) for hit in hits]
@@ -510,7 +516,9 @@ class Client:
             options: What goes with them in the URL.
             as_json: Returns both as JSON.
         """
-        query = urllib.parse.urlencode({k: json.dumps(v) for k, v in options.items()})
+        query = urllib.parse.urlencode(
+            {k: v if k in _TEXTS else json.dumps(v) for k, v in options.items()}
+        )
         fits = self._raw is not False and len(query) <= _LONGEST_QUERY
         if fits:
             target = f"{path}?{query}" if query else path

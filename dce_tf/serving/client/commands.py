@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--min_probability", type=float, help="leave out what is less probable"
     )
+    added.add_argument("--rerank", choices=["local"], help="look again at the first")
     _add_number_ids(added)
     _add_decisions(command)
     added = command("upsert", _upsert, "Store images; their ids are their paths.")
@@ -217,6 +218,7 @@ def _search(client: Client, given: Arguments) -> None:
         "k": given.k,
         "where": given.filter,
         "min_probability": given.min_probability,
+        "rerank": given.rerank,
     }
     found = [
         (name, client.search(given.collection, **query, **wanted))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dce_tf.export.embedder import EXPLAIN, SHARES
+from dce_tf.export.embedder import EXPLAIN, PLACES, SHARES
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.export.heat_maps import why_not_explained
+from dce_tf.export.place_codes import digest_of_places
+from dce_tf.retrieval.places import Places
 from dce_tf.serving.errors import ServingError, invalid
 from dce_tf.serving.limits import Deadline
 from dce_tf.serving.model.parts import Part
@@ -21,6 +24,9 @@ from dce_tf.serving.model.signatures import Signature, to_bytes_array
 from dce_tf.serving.model.versions import Stamp, Versions, stamp_of
 
 _OUTPUT = "embedding"
+_NO_PLACES = (
+    "The model gives no places for a second look; it was exported without --places."
+)
 
 
 class NeededVersions:
@@ -121,15 +127,18 @@ class GalleryEmbedder:
             images: At least one.
             model: Fingerprint of the model to embed with.
             names: What errors call them.
-            signature_name: What will be asked; `EXPLAIN` for `split`.
+            signature_name: What will be asked; `EXPLAIN` for `split`, `PLACES` for
+                `look`.
 
         Raises:
-            ServingError: If the model is not served or does not explain matches, or an
-                image is too large.
+            ServingError: If the model is not served, or does not explain matches or
+                give places, or an image is too large.
         """
         servable = servable_of(self._predictor.versions, model)
         if signature_name == EXPLAIN:
             _require_explained(servable)
+        if signature_name == PLACES and PLACES not in servable.signatures:
+            raise ServingError("FAILED_PRECONDITION", _NO_PLACES)
         signature = servable.signatures[signature_name]
         (name,) = signature.inputs
         parts: list[Part] = []
@@ -167,9 +176,31 @@ class GalleryEmbedder:
         """
         return await self._run(images, SHARES, deadline)
 
-    async def _run(
-        self, images: ImageBatch, output: str, deadline: Deadline
-    ) -> npt.NDArray[np.float32]:
+    async def look(self, images: ImageBatch, deadline: Deadline) -> Places:
+        """Returns the codes of places of images that were prepared for that.
+
+        Returns:
+            int8 `(num_images, places, numbers)`; see `network.places`.
+
+        Raises:
+            ServingError: If an image cannot be read.
+        """
+        found: Places = await self._run(images, PLACES, deadline)
+        return found
+
+    def places_of(self, model: str) -> str | None:
+        """Returns which codes of places a model gives; None for none.
+
+        Args:
+            model: Its fingerprint.
+
+        Raises:
+            ServingError: If it is not served.
+        """
+        servable = servable_of(self._predictor.versions, model)
+        return digest_of_places(servable.folder, servable.signatures)
+
+    async def _run(self, images: ImageBatch, output: str, deadline: Deadline) -> Any:
         outcomes = await self._predictor.run(
             images.servable, images.signature, images.parts, deadline, each=True
         )

@@ -9,9 +9,14 @@ from typing import Any
 
 from dce_tf.index import Collection, Hit, Id, Record, make_thumbnail
 from dce_tf.index.calibration import Calibration
+from dce_tf.retrieval.places import Places
+from dce_tf.retrieval.rerankers.local import Local
+from dce_tf.retrieval.second_look import look_again
 from dce_tf.serving.search.requests import Entry, Query, Vector
 
 _BLOCK = 500  # Records removed at once.
+LOOK = Local()
+"""How `"rerank": "local"` looks."""
 
 
 def describe(collection: Collection) -> dict[str, Any]:
@@ -34,11 +39,24 @@ def _known(calibration: Calibration | None) -> dict[str, Any] | None:
     return {name: getattr(calibration, name) for name in names}
 
 
-def nearest(collection: Collection, vector: Vector, query: Query) -> list[Hit]:
-    """Returns the records nearest to a vector, without the one it was taken from."""
+def nearest(
+    collection: Collection, vector: Vector, query: Query, places: Places | None = None
+) -> list[Hit]:
+    """Returns the records nearest to a vector, without the one it was taken from.
+
+    Args:
+        collection: Where.
+        vector: What to search for.
+        query: How.
+        places: Of the image that is searched for, where they decide, too.
+    """
     own = query.record_id
-    (hits,) = collection.search(vector[None], query.k + (own is not None), query.where)
-    return [hit for hit in hits if hit.id != own][: query.k]
+    wanted = query.k if places is None else max(query.k, LOOK.top)
+    (hits,) = collection.search(vector[None], wanted + (own is not None), query.where)
+    hits = [hit for hit in hits if hit.id != own]
+    if places is None:
+        return hits[: query.k]
+    return look_again(LOOK, collection, places, hits, query.k)
 
 
 def as_json(collection: Collection, hits: Sequence[Hit]) -> list[dict[str, Any]]:
@@ -67,6 +85,7 @@ def store(
     collection: Collection,
     entries: Sequence[Entry],
     vectors: Mapping[int, Vector],
+    places: Mapping[int, Places],
     is_wanted: Callable[[], bool],
 ) -> int:
     """Stores entries, with small pictures of those that came as images.
@@ -75,6 +94,7 @@ def store(
         collection: Where.
         entries: What to store.
         vectors: Embeddings by number of the entry.
+        places: Codes of places, of the entries that have some.
         is_wanted: Asked before each entry; the first no ends it, with nothing stored.
 
     Returns:
@@ -88,7 +108,13 @@ def store(
         vector = vectors[number]
         records.append(
             Record(
-                entry.record_id, vector, entry.label, None, entry.metadata, thumbnail
+                entry.record_id,
+                vector,
+                entry.label,
+                None,
+                entry.metadata,
+                thumbnail,
+                places.get(number),
             )
         )
     collection.upsert(records)

@@ -15,8 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from dce_tf.export.embedder import EXPLAIN
+from dce_tf.export.embedder import EXPLAIN, PLACES
 from dce_tf.index import Collection
+from dce_tf.retrieval.places import Places
+from dce_tf.retrieval.second_look import check_places
 from dce_tf.serving.errors import ServingError, invalid
 from dce_tf.serving.http.bodies import Bodies, BodyKind
 from dce_tf.serving.http.error_answers import error_response
@@ -168,7 +170,7 @@ class CollectionRoutes:
         self,
         collection: Collection,
         request: Request,
-        answer_with: Callable[[Collection, Vector, Query], Decision],
+        answer_with: Callable[[Collection, Vector, Query, Places | None], Decision],
     ) -> Response:
         received = await self._bodies.receive(request, BodyKind.SEARCH)
         deadline = received.deadline
@@ -176,10 +178,11 @@ class CollectionRoutes:
         started = time.perf_counter()
         with traced("embed"):
             vector = await self._query_vector(collection, query, received)
+            places = await self._query_places(collection, query, received)
         embedded = time.perf_counter()
         with traced("search"):
             decision = await self._threads.look(
-                deadline, answer_with, collection, vector, query
+                deadline, answer_with, collection, vector, query, places
             )
         done = time.perf_counter()
         spent = {"embed": embedded - started, "search": done - embedded}
@@ -226,6 +229,28 @@ class CollectionRoutes:
             raise no_record(collection, record_id)
         return record.vector
 
+    async def _query_places(
+        self, collection: Collection, query: Query, received: Received
+    ) -> Places | None:
+        if not query.looks_again:
+            return None
+        deadline = received.deadline
+        digest = await self._digest(collection, deadline)
+        await self._threads.look(deadline, check_places, collection, digest)
+        if query.image is not None:
+            images = {"'image'": query.image}
+            prepared = await self._prepare(collection, images, received, PLACES)
+            return (await self._embedder.look(prepared, deadline))[0]
+        record_id = read_id(query.record_id)
+        (found,) = await self._threads.look(deadline, collection.places, [record_id])
+        if found is None:
+            raise ServingError(
+                "FAILED_PRECONDITION",
+                f"The record {record_id!r} was stored as a vector, without places for "
+                "a second look. Leave 'rerank' out.",
+            )
+        return found
+
     async def _upsert(self, collection: Collection, request: Request) -> int:
         received = await self._bodies.receive(request, BodyKind.LARGE)
         entries = await self._bodies.read(
@@ -237,14 +262,30 @@ class CollectionRoutes:
         vectors = {
             n: each.vector for n, each in enumerate(entries) if each.vector is not None
         }
+        places: Mapping[int, Places] = {}
         if images:
             named = {f"records[{n}]: 'image'": image for n, image in images.items()}
             prepared = await self._prepare(collection, named, received)
             embedded = await self._embedder.embed(prepared, received.deadline)
             vectors |= dict(zip(images, embedded, strict=True))
+            if await self._looks_again(collection, received):
+                prepared = await self._prepare(collection, named, received, PLACES)
+                codes = await self._embedder.look(prepared, received.deadline)
+                places = dict(zip(images, codes, strict=True))
         return await self._threads.change(
-            received.deadline, store, collection, entries, vectors
+            received.deadline, store, collection, entries, vectors, places
         )
+
+    async def _looks_again(self, collection: Collection, received: Received) -> bool:
+        """Returns whether the records have places that the model gives."""
+        described = await self._threads.look(received.deadline, collection.describe)
+        digest = await self._digest(collection, received.deadline)
+        return digest is not None and described["places"] == digest
+
+    async def _digest(self, collection: Collection, deadline: Deadline) -> str | None:
+        """Returns which codes of places the model of a collection gives, if any."""
+        model = collection.fingerprint
+        return await self._threads.look(deadline, self._embedder.places_of, model)
 
     async def _prepare(
         self,

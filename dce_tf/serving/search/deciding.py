@@ -15,6 +15,8 @@ from dce_tf.index.decisions import (
     compare,
     identify,
 )
+from dce_tf.retrieval.places import Places
+from dce_tf.serving.errors import invalid
 from dce_tf.serving.search.actions import as_json, nearest
 from dce_tf.serving.search.requests import Query, Vector
 
@@ -35,13 +37,19 @@ class Decision:
     unknown: bool | None
 
 
-def find(collection: Collection, vector: Vector, query: Query) -> Decision:
+def find(
+    collection: Collection,
+    vector: Vector,
+    query: Query,
+    places: Places | None = None,
+) -> Decision:
     """Searches, and says of each hit how probable it is, where that is known.
 
     Args:
         collection: Where.
         vector: What to search for.
         query: How. With `min_probability`, less probable hits are left out.
+        places: Of the image that is searched for, where they decide, too.
 
     Returns:
         With `hits`; of a calibrated collection each has `probability`, and `unknown`
@@ -54,7 +62,7 @@ def find(collection: Collection, vector: Vector, query: Query) -> Decision:
     calibration = (
         collection.calibration if asked is None else calibration_of(collection)
     )
-    hits = nearest(collection, vector, query)
+    hits = nearest(collection, vector, query, places)
     answer = Answer.of(hits, calibration, asked)
     found = as_json(collection, answer.hits)
     if answer.probabilities is None:
@@ -68,10 +76,17 @@ def find(collection: Collection, vector: Vector, query: Query) -> Decision:
 def _of_nearest(hits: Sequence[Hit], calibration: Calibration | None) -> float | None:
     if calibration is None:
         return None
-    return float(calibration.probability(hits[0].score)) if hits else 0.0
+    if not hits:
+        return 0.0
+    return float(calibration.probability(max(hit.score for hit in hits)))
 
 
-def name_class(collection: Collection, vector: Vector, query: Query) -> Decision:
+def name_class(
+    collection: Collection,
+    vector: Vector,
+    query: Query,
+    places: Places | None = None,
+) -> Decision:
     """Says of which class a query is: see `index.decisions.identify`.
 
     Returns:
@@ -80,7 +95,11 @@ def name_class(collection: Collection, vector: Vector, query: Query) -> Decision
 
     Raises:
         ValueError: If the collection is not calibrated.
+        ServingError: If a second look is asked for, of which nobody has learned how
+            probable it makes a class.
     """
+    if places is not None:
+        raise invalid("'rerank' is for :search; expected none.")
     calibration = calibration_of(collection)
     hits = nearest(collection, vector, query)
     classes = identify(hits, calibration)

@@ -22,7 +22,7 @@ from dce_tf.serving.model.signatures import TensorSpec
 MOST_NEIGHBOURS = 1000
 _DEFAULT_NEIGHBOURS = 10
 _QUERIES = ("image", "id", "vector")
-_TEXTS = ("label",)  # Options that are no JSON.
+_TEXTS = ("label", "rerank")  # Options that are no JSON.
 _VECTOR = TensorSpec(tf.float32, (-1,))
 
 Vector = npt.NDArray[np.float32]
@@ -41,6 +41,7 @@ class Query:
         k: How many to find.
         where: Which records count.
         min_probability: What an answer must at least have; None for the usual.
+        looks_again: Whether the first hits are looked at again, by their places.
     """
 
     image: bytes | None
@@ -49,6 +50,7 @@ class Query:
     k: int
     where: Mapping[str, Any] | None
     min_probability: float | None = None
+    looks_again: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,7 @@ def read_query(body: Content) -> Query:
     Raises:
         ServingError: If it is none.
     """
-    allowed = (*_QUERIES, "k", "filter", "min_probability")
+    allowed = (*_QUERIES, "k", "filter", "min_probability", "rerank")
     document = read_document(body, allowed, "image")
     given = [name for name in _QUERIES if name in document]
     if len(given) != 1:
@@ -84,6 +86,14 @@ def read_query(body: Content) -> Query:
     where = document.get("filter")
     if where is not None and not isinstance(where, dict):
         raise invalid(f"'filter' is {show(where)}, expected an object.")
+    rerank = document.get("rerank")
+    if rerank not in (None, "local"):
+        raise invalid(f"'rerank' is {show(rerank)}, expected \"local\" or none.")
+    if rerank and "vector" in document:
+        raise invalid(
+            "'rerank' compares places of images, which a 'vector' does not have; "
+            "expected 'image' or 'id'."
+        )
     return Query(
         _image(document, "'image'"),
         read_id(document["id"]) if "id" in document else None,
@@ -91,6 +101,7 @@ def read_query(body: Content) -> Query:
         k,
         where,
         _share(document, "min_probability"),
+        rerank is not None,
     )
 
 
