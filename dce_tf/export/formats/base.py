@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from dce_tf.base.errors import UsageError
-from dce_tf.base.program import tell_to_install
 from dce_tf.export.agreement import Vectors, draw_images
 from dce_tf.export.embedder import ServableEmbedder
 
@@ -68,22 +65,3 @@ class ExportFormat(ABC):
             # What a compiler makes one op of is rounded less often.
             return {"min_cosine": 0.99}
         return {"min_cosine": 0.9999 if embedder.precision == "float32" else 0.999}
-
-
-def load_library(name: str, *packages: str) -> Any:
-    """Imports what an optional format needs.
-
-    Args:
-        name: The module.
-        *packages: What to install to have it.
-
-    Raises:
-        UsageError: If it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(
-            f"This --format needs {name}: `pip install {' '.join(packages)}`, or for "
-            f"all formats {tell_to_install('formats')}."
-        ) from error

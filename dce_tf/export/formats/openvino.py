@@ -12,7 +12,8 @@ import numpy as np
 from dce_tf.export.agreement import Vectors
 from dce_tf.export.embedder import ServableEmbedder
 from dce_tf.export.formats import EXPORT_FORMATS
-from dce_tf.export.formats.base import ExportFormat, load_library
+from dce_tf.export.formats.base import ExportFormat
+from dce_tf.export.libraries import load_library
 
 FILE = "model.xml"
 
