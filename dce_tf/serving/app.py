@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -22,6 +24,8 @@ from dce_tf.serving.http.bodies import Bodies
 from dce_tf.serving.http.error_answers import error_response
 from dce_tf.serving.http.guards import Access, HostGuard, OriginGuard, TokenGuard
 from dce_tf.serving.http.memory import CountedMemory
+from dce_tf.serving.http.packed_files import SUFFIX as PACKED
+from dce_tf.serving.http.packed_files import packed_response
 from dce_tf.serving.http.rest import ModelRoutes
 from dce_tf.serving.memory import MemoryBudget
 from dce_tf.serving.metrics import CONTENT_TYPE, Metrics
@@ -49,10 +53,34 @@ _PAGE_HEADERS = {
 }
 
 
+# What embeds photographs compiles WebAssembly, and may ask no one for anything.
+_WORKER = "embedder_worker.js"
+_WORKER_HEADERS = {
+    **_PAGE_HEADERS,
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; "
+        "frame-ancestors 'none'"
+    ),
+}
+
+
 class _PageFiles(StaticFiles):
-    def file_response(self, *args: Any, **options: Any) -> Response:
-        response = super().file_response(*args, **options)
-        response.headers.update(_PAGE_HEADERS)
+    """Files of the page; of one that is kept as gzip, the name is without `.gz`."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        found = super().lookup_path(path)
+        return super().lookup_path(path + PACKED) if found[1] is None else found
+
+    def file_response(
+        self, full_path: Any, stat_result: Any, scope: Scope, status_code: int = 200
+    ) -> Response:
+        file = Path(full_path)
+        headers = _WORKER_HEADERS if file.name == _WORKER else _PAGE_HEADERS
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        if file.suffix == PACKED:
+            tagged = {**headers, "ETag": response.headers["etag"]}
+            return packed_response(file, Headers(scope=scope), tagged)
+        response.headers.update(headers)
         return response
 
 
