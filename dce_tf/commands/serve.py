@@ -35,6 +35,7 @@ _AS_GIVEN = (
     "model_name",
     "port",
     "grpc_port",
+    "browser_model",
     "read_only",
     "max_batch_size",
     "max_queued",
@@ -57,6 +58,12 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
     if not re.fullmatch("[^/:]+", settings["model_name"]):
         raise UsageError(
             f"--model_name={settings['model_name']}: expected a name without / and :."
+        )
+    if settings["browser_model"] and not settings["index"]:
+        raise UsageError(
+            "--browser_model embeds photographs in the search page, and there is "
+            "nothing to search in. Name a collection with --index=DIR, which "
+            "`index` makes."
         )
     serve(
         Settings(

@@ -7,6 +7,7 @@ import functools
 import ipaddress
 import logging
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from dce_tf.serving.lifetime import GracefulServer
 from dce_tf.serving.memory import MemoryBudget
 from dce_tf.serving.metrics import Metrics
 from dce_tf.serving.model.batching import Batcher
+from dce_tf.serving.model.browser_model import make_browser_models
 from dce_tf.serving.model.embedding import GalleryEmbedder, NeededVersions, servable_of
 from dce_tf.serving.model.predictor import Predictor
 from dce_tf.serving.model.servable import Servable
@@ -58,6 +60,11 @@ def serve(settings: Settings) -> None:
         metrics = Metrics()
         versions = _load(collections, metrics, settings)
         stack.callback(versions.close)
+        browser_models = {}
+        if settings.browser_model:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dce_tf-"))
+            wanted = [each.fingerprint for each in collections]
+            browser_models = make_browser_models(versions, wanted, Path(folder))
         batcher = Batcher(
             max_batch_size=settings.max_batch_size,
             max_pixels=_BATCH_IMAGES * settings.max_image_pixels,
@@ -86,6 +93,7 @@ def serve(settings: Settings) -> None:
             bodies,
             settings.limits,
             read_only=settings.read_only,
+            browser_models=browser_models,
         )
         stack.callback(routes.close)
         health = Health()

@@ -23,6 +23,7 @@ class Settings:
         version_labels: Versions by name.
         poll_seconds: How often to look for new versions.
         index: Collections to serve, as `open_collection` names them.
+        browser_model: Whether the page embeds photographs itself, in the browser.
         read_only: Whether nobody may change the collections or the versions served.
         max_batch_size: Examples run together.
         batch_wait_seconds: How long an example waits for others.
@@ -51,6 +52,7 @@ class Settings:
     version_labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
     poll_seconds: float = 2.0
     index: tuple[str, ...] = ()
+    browser_model: bool = False
     read_only: bool = False
     max_batch_size: int = 32
     batch_wait_seconds: float = 0.0

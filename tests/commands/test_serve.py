@@ -30,7 +30,7 @@ def test_flags_become_settings(asked: list[Settings], tmp_path: Path) -> None:
         "--max_query_mb=2 --max_json_values=3 --max_records=4 --send_seconds=5 "
         "--host=0.0.0.0 --allowed_hosts=Example.com,*.example.org,::1 "
         "--cors_origins=https://Example.com/,http://localhost:3000 "
-        f"--read_only --open --token_file={token}"
+        f"--read_only --open --browser_model --token_file={token}"
     )
     assert cli.main(words.split()) == 0
     (settings,) = asked
@@ -51,6 +51,7 @@ def test_flags_become_settings(asked: list[Settings], tmp_path: Path) -> None:
     assert settings.send_seconds == 5
     assert settings.index == ("a", "milvus:db#b")
     assert settings.read_only
+    assert settings.browser_model
     assert settings.open
     assert settings.access == Access(
         "0.0.0.0",
@@ -106,6 +107,7 @@ def test_token_is_read_from_the_environment(
         (["RUN", "--model_name=a/b"], "expected a name without / and :"),
         (["RUN", "--model_name="], "expected a name without / and :"),
         (["RUN", "--port=-1"], "port"),
+        (["RUN", "--browser_model"], "Name a collection with --index=DIR"),
     ],
 )
 def test_wrong_flags_are_told(

@@ -34,6 +34,7 @@ from dce_tf.serving.limits import Limits
 from dce_tf.serving.memory import MemoryBudget
 from dce_tf.serving.metrics import Metrics
 from dce_tf.serving.model.batching import Batcher
+from dce_tf.serving.model.browser_model import make_browser_models
 from dce_tf.serving.model.embedding import GalleryEmbedder
 from dce_tf.serving.model.predictor import Predictor
 from dce_tf.serving.model.servable import Servable
@@ -266,6 +267,7 @@ class Served:
         versions: dict[str, Any] | None = None,
         collections: Sequence[Collection] = (),
         read_only: bool = False,
+        browser_models: Path | None = None,
         tracing: Tracing | None = None,
         **batching: Any,
     ) -> None:
@@ -286,6 +288,10 @@ class Served:
         self.budget = MemoryBudget(self.limits)
         self.bodies = Bodies(self.limits)
         self.health = Health()
+        embedders = {}
+        if browser_models:
+            wanted = [each.fingerprint for each in collections]
+            embedders = make_browser_models(self.versions, wanted, browser_models)
         self.routes = CollectionRoutes(
             collections,
             GalleryEmbedder(self.predictor),
@@ -293,6 +299,7 @@ class Served:
             self.bodies,
             self.limits,
             read_only=read_only,
+            browser_models=embedders,
         )
         self.app = build_app(
             self.predictor,

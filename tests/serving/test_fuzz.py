@@ -65,7 +65,18 @@ documents = st.fixed_dictionaries(
 queries = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(
-        ("image", "id", "vector", "k", "filter", "records", "ids", "extra"), values
+        (
+            "image",
+            "id",
+            "vector",
+            "fingerprint",
+            "k",
+            "filter",
+            "records",
+            "ids",
+            "extra",
+        ),
+        values,
     ),
 )
 names = st.sampled_from(
@@ -89,6 +100,7 @@ tails = st.sampled_from(
         "/image?id=1",
         "/image?id=%22",
         "/map",
+        "/browser_model?fingerprint=x",
         "/%00",
         "?",
         "?x=%ff",

@@ -222,6 +222,22 @@ def test_an_index_of_another_model_is_refused_with_both_fingerprints(
 
 
 @pytest.mark.slow
+def test_a_server_makes_what_browsers_embed_with_at_start(
+    start: Callable[..., Process], model_folder: Path, tmp_path: Path
+) -> None:
+    index = tmp_path / "things"
+    model = fingerprint(model_folder / "1")
+    build_collection(index, [[]], fingerprint=model, embedding_dim=DIM)
+    process = start(str(model_folder), f"--index={index}", "--browser_model")
+    url = f"{process.url}/v1/collections/things"
+    assert httpx.get(url).json()["browser_model"]["bytes"] > 0
+    answer = httpx.get(f"{url}/browser_model", params={"fingerprint": model})
+    assert answer.status_code == 200
+    assert "Version 1 is ready for browsers" in process.log.read_text()
+    assert process.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.slow
 def test_servers_share_a_collection_in_postgres_and_outlive_its_end(
     start: Callable[..., Process],
     model_folder: Path,

@@ -90,6 +90,13 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_bool(
+        "browser_model",
+        False,
+        "Have the search page embed photographs itself, so that none leaves its "
+        "device; needs `[formats]` and --index.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
         "read_only",
         False,
         "Let nobody change the collections, or which versions are served.",

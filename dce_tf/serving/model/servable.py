@@ -51,6 +51,10 @@ class Servable:
         """Returns the signature a request names; the default one for no name."""
         return self.signatures.get(name or DEFAULT_SIGNATURE)
 
+    def function(self, name: str) -> Any:
+        """Returns a signature as TensorFlow calls it, for converters."""
+        return self._model.signatures[name]
+
     def _warm_up(self, path: Path) -> float | None:
         if not path.is_file():
             return None

@@ -21,7 +21,7 @@ _CHOICES = re.compile(r"/(versions|labels)/[^/:]+", re.IGNORECASE)
 _KNOWN = re.compile(
     r"/|/healthz|/readyz|/metrics|/monitoring/prometheus/metrics"
     r"|/v1/(?:models|collections)(?:/\{name\})?(?:/(?:versions|labels)/\{version\})?"
-    r"(?:/(?:metadata|image|map))?"
+    r"(?:/(?:metadata|image|map|browser_model))?"
     r"(?::(?:predict|classify|regress|search|upsert|delete|rebuild))?",
     re.IGNORECASE,
 )

@@ -25,11 +25,13 @@ from dce_tf.serving.http.error_answers import error_response
 from dce_tf.serving.http.json_text import parse
 from dce_tf.serving.limits import Deadline, Limits
 from dce_tf.serving.metrics import Metrics
+from dce_tf.serving.model.browser_model import BrowserModel
 from dce_tf.serving.model.embedding import GalleryEmbedder, ImageBatch
 from dce_tf.serving.model.servable import DEFAULT_SIGNATURE
 from dce_tf.serving.observing.tracing import traced
 from dce_tf.serving.reading import Received
 from dce_tf.serving.search.actions import describe, remove, store, summarise
+from dce_tf.serving.search.browser_models import check_model, send_model
 from dce_tf.serving.search.deciding import Decision, find, name_class, verify
 from dce_tf.serving.search.explaining import (
     explain_match,
@@ -51,7 +53,7 @@ from dce_tf.serving.search.threads import CollectionThreads
 from dce_tf.serving.search.watching import QueryWatch
 
 _PATH = re.compile(
-    r"/v1/collections(?:/([^/:]+)(?:/(image|map)"
+    r"/v1/collections(?:/([^/:]+)(?:/(image|map|browser_model)"
     r"|:(search|identify|verify|explain|upsert|delete|rebuild))?)?"
 )
 _CHANGES = ("upsert", "delete", "rebuild")
@@ -69,6 +71,7 @@ class CollectionRoutes:
         bodies: Reads the bodies of requests.
         limits: What a request may take.
         read_only: Whether nobody may change them.
+        browser_models: What browsers embed with, by fingerprint.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class CollectionRoutes:
         limits: Limits,
         *,
         read_only: bool = False,
+        browser_models: Mapping[str, BrowserModel] | None = None,
     ) -> None:
         self._collections = {each.name: each for each in collections}
         self._embedder = embedder
@@ -87,6 +91,7 @@ class CollectionRoutes:
         self._bodies = bodies
         self._limits = limits
         self._read_only = read_only
+        self._browser_models = browser_models or {}
         self._threads = CollectionThreads()
         self._watches = {
             name: QueryWatch(each, metrics, self._threads)
@@ -138,6 +143,8 @@ class CollectionRoutes:
                 return await self._image(collection, request)
             case "map":
                 return await self._map(collection)
+            case "browser_model":
+                return send_model(self._browser_models, collection, request)
             case "search":
                 return await self._search(collection, request, find)
             case "identify":
@@ -148,7 +155,9 @@ class CollectionRoutes:
                 return await self._explain(collection, request)
         described = await self._look(describe, collection)
         explains = self._embedder.explains(collection.fingerprint)
-        return _json(described | {"explains": explains})
+        model = self._browser_models.get(collection.fingerprint)
+        offered = model.describe() if model else None
+        return _json(described | {"explains": explains, "browser_model": offered})
 
     async def _change(
         self, collection: Collection, action: str, request: Request
@@ -175,6 +184,7 @@ class CollectionRoutes:
         received = await self._bodies.receive(request, BodyKind.SEARCH)
         deadline = received.deadline
         query = await self._bodies.read(received, read_query, received.content)
+        check_model(collection, query.fingerprint)
         started = time.perf_counter()
         with traced("embed"):
             vector = await self._query_vector(collection, query, received)

@@ -42,6 +42,7 @@ class Query:
         where: Which records count.
         min_probability: What an answer must at least have; None for the usual.
         looks_again: Whether the first hits are looked at again, by their places.
+        fingerprint: Of the model that made `vector`, where the client says so.
     """
 
     image: bytes | None
@@ -51,6 +52,7 @@ class Query:
     where: Mapping[str, Any] | None
     min_probability: float | None = None
     looks_again: bool = False
+    fingerprint: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,8 @@ def read_query(body: Content) -> Query:
     Raises:
         ServingError: If it is none.
     """
-    allowed = (*_QUERIES, "k", "filter", "min_probability", "rerank")
+    options = ("k", "filter", "min_probability", "rerank", "fingerprint")
+    allowed = (*_QUERIES, *options)
     document = read_document(body, allowed, "image")
     given = [name for name in _QUERIES if name in document]
     if len(given) != 1:
@@ -102,7 +105,22 @@ def read_query(body: Content) -> Query:
         where,
         _share(document, "min_probability"),
         rerank is not None,
+        _fingerprint(document),
     )
+
+
+def _fingerprint(document: dict[str, Any]) -> str | None:
+    value: str | None = document.get("fingerprint")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise invalid(f"'fingerprint' is {show(value)}, expected text.")
+    if "vector" not in document:
+        raise invalid(
+            "'fingerprint' says which model made a 'vector'. Leave it out: images and "
+            "records are embedded here."
+        )
+    return value
 
 
 def read_pair(body: Content) -> dict[str, bytes]:

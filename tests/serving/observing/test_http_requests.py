@@ -170,6 +170,7 @@ def test_pages_of_other_sites_may_send_and_read_the_name(
         ),
         ("/v1/collections/a%2Fb:search", "/v1/collections/{name}:search"),
         ("/v1/collections/a/image", "/v1/collections/{name}/image"),
+        ("/v1/collections/a/browser_model", "/v1/collections/{name}/browser_model"),
         ("/v1/models/shoes:x1", "other"),
         ("/page/app.js", "/page/{file}"),
         ("/wp-login.php", "other"),
