@@ -39,10 +39,10 @@ export function picturePath(collection, id) {
 }
 
 /** Sends a request, and returns the response if it went well. */
-export async function request(path, { body, signal } = {}) {
+export async function request(path, { body, signal, patience = PATIENCE } = {}) {
   for (;;) {
     const token = sessionStorage.getItem(TOKEN);
-    const response = await send(path, body, signal, token);
+    const response = await send(path, body, signal, token, patience);
     if (response.ok) return response;
     if (response.status !== 401 || !(await hasNewToken(token))) {
       throw await problemOf(response);
@@ -58,12 +58,12 @@ export async function postJson(path, value, options) {
   return getJson(path, { ...options, body: JSON.stringify(value) });
 }
 
-async function send(path, body, signal, token) {
+async function send(path, body, signal, token, patience) {
   const headers = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;
   const method = body === undefined ? "GET" : "POST";
-  const signals = [AbortSignal.timeout(PATIENCE), ...(signal ? [signal] : [])];
+  const signals = [AbortSignal.timeout(patience), ...(signal ? [signal] : [])];
   return arrival(
     fetch(addressOf(path), { method, body, headers, signal: AbortSignal.any(signals) }),
   );

@@ -6,10 +6,12 @@ import { showAsked } from "./query_image.js";
 import { keyOf, parse } from "./ids.js";
 import { makeFilters } from "./filters.js";
 import { makeFound } from "./hits.js";
-import { base64, prepare, watchForFiles } from "./image_inputs.js";
+import { prepare, watchForFiles } from "./image_inputs.js";
 import { byId, make } from "./elements.js";
 import { makeMap } from "./map.js";
 import { clearProblem, showError, showProblem } from "./errors.js";
+import { NotEmbedded } from "./embedder.js";
+import { queryOf, showPrivacy } from "./photographs.js";
 import { makeTabs } from "./tabs.js";
 import { count, number } from "./text.js";
 
@@ -63,7 +65,7 @@ async function take(files) {
   }
 }
 
-async function apply() {
+async function apply(isAgain = false) {
   if (!collections.length) return; // What is known is applied when they are there.
   try {
     clearProblem();
@@ -72,6 +74,7 @@ async function apply() {
     if (own !== turn) return; // Something other is looked at meanwhile.
     showSettings(collection);
     showAsked(asked(collection));
+    showPrivacy(collection, uploads.get(state.upload) ?? null);
     selectTab(state.view);
     if (state.wrong.length) {
       const text = state.wrong.join("; ");
@@ -83,9 +86,28 @@ async function apply() {
       found.markAgain();
     }
   } catch (error) {
-    // Else something other is looked at meanwhile.
-    if (error.name !== "AbortError") showError(error, () => void start());
+    if (error.name === "AbortError") return; // Something other is looked at meanwhile.
+    if (error instanceof NotEmbedded) {
+      showKept(error);
+    } else if (error.status === 409 && !isAgain) {
+      described.clear(); // The server has another model than it had.
+      await apply(true);
+    } else {
+      showError(error, () => void start());
+    }
   }
+}
+
+/** Says that a photograph was not embedded, and leaves it to a person to send it. */
+function showKept(error) {
+  const photograph = uploads.get(state.upload);
+  const send = () => {
+    photograph.isSent = true;
+    void apply();
+  };
+  const text = `${error.message} It was not sent to the server.`;
+  const problem = { title: "The photograph stays on this device", text, again: true };
+  showProblem(problem, () => void apply(), { "Send it to the server": send });
 }
 
 async function describe() {
@@ -138,22 +160,22 @@ async function showFound(collection) {
   running = new AbortController();
   const { signal } = running;
   searched = null;
-  const query = await readQuery();
-  if (query) {
+  const photograph = uploads.get(upload);
+  if (photograph || id !== null) {
     const where = Object.keys(filter).length ? { filter } : {};
-    await found.search(collection, { ...query, k, ...where }, signal);
+    const ask = async () => {
+      const { body, spent } = photograph
+        ? await queryOf(photograph, collection, signal)
+        : { body: { id: readId() }, spent: {} };
+      return { body: { ...body, k, ...where }, spent };
+    };
+    await found.search(collection, ask, signal);
   } else {
     const wasLost = upload !== null;
     const text = wasLost ? "The image of that search is gone. Give it once more." : "";
     await found.begin(collection, text, signal);
   }
   searched = wanted;
-}
-
-async function readQuery() {
-  const upload = uploads.get(state.upload);
-  if (upload) return { image: { b64: await base64(upload.file) } };
-  return state.id === null ? null : { id: readId() };
 }
 
 async function start() {

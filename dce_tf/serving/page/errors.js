@@ -4,14 +4,16 @@ import { onTokenWanted } from "./api.js";
 import { byId, make } from "./elements.js";
 import { explain } from "./text.js";
 
-/** Shows a problem in words; with `retry`, a button where trying again may help. */
-export function showProblem({ title, text, again }, retry = null) {
+/** Shows a problem in words; with `retry`, a button where trying again may help, and one
+ * for each of `others`, by what it says. */
+export function showProblem({ title, text, again }, retry = null, others = {}) {
   const box = byId("problem");
   box.replaceChildren(make("strong", {}, title), make("p", {}, text));
-  if (again && retry) {
-    const button = make("button", { type: "button", onclick: retry }, "Try again");
-    box.append(make("p", {}, button));
-  }
+  const choices = { ...(again && retry ? { "Try again": retry } : {}), ...others };
+  const buttons = Object.entries(choices).map(([name, act]) =>
+    make("button", { type: "button", onclick: act }, name),
+  );
+  if (buttons.length) box.append(make("p", { className: "buttons" }, ...buttons));
   box.hidden = false;
 }
 

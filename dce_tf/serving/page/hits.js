@@ -30,10 +30,12 @@ export function makeFound(map, { searchWith, only, lift }) {
     return { name: nameOf(record), path: record.image };
   }
 
-  /** Searches, and shows the hits; a search begun later aborts it by its signal. */
-  async function search(collection, body, signal) {
+  /** Searches, and shows the hits; a search begun later aborts it by its signal.
+   * `ask()` gives the `body` to send, and what making it has `spent`. */
+  async function search(collection, ask, signal) {
     setWorking(true);
     try {
+      const { body, spent } = await ask();
       const started = performance.now();
       const path = `v1/collections/${encodeURIComponent(collection.name)}:search`;
       const answer = await postJson(path, body, { signal });
@@ -41,7 +43,7 @@ export function makeFound(map, { searchWith, only, lift }) {
       signal.throwIfAborted();
       showAgain = () => show(collection, answer.hits, body);
       showAgain();
-      showSpent({ ...answer.milliseconds, "round trip": trip });
+      showSpent({ ...answer.milliseconds, ...spent, "round trip": trip });
     } catch (error) {
       if (error.name !== "AbortError") showNothing(FOUND, "");
       throw error;

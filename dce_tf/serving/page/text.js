@@ -11,6 +11,11 @@ export function count(value, thing) {
   return `${number(value)} ${thing}${value === 1 ? "" : "s"}`;
 }
 
+/** "7.1 MB". */
+export function megabytes(bytes) {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
 export function milliseconds(value) {
   return `${value < 10 ? value.toFixed(1) : number(Math.round(value))} ms`;
 }
@@ -53,6 +58,8 @@ export function explain(problem) {
         text: `${message} Save it smaller, or take another.`,
         again: false,
       };
+    case 409:
+      return { title: "The server has another model now", text: message, again: true };
     case 429:
     case 503:
       return {

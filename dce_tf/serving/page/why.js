@@ -8,11 +8,12 @@ import { explain } from "./text.js";
 let running = new AbortController();
 
 /** Makes the button in the details of a hit explain the match, or hides it without a
- * `query`: the body of the search, or null. */
+ * `query`: the body of the search, or null. A photograph that stays here has no heat-map. */
 export function offerWhy(collection, query, hit) {
   const button = byId("details-why");
   hideWhy();
-  button.hidden = !query;
+  button.hidden = !query || query.vector !== undefined;
+  if (query?.vector) byId("why-said").textContent = STAYS;
   button.onclick = () => {
     if (button.ariaExpanded === "true") hideWhy();
     else void showWhy(collection, query, hit);
@@ -52,6 +53,8 @@ async function showWhy(collection, query, hit) {
   }
 }
 
+const STAYS =
+  "Why it was found is not shown: the server would need your photograph for that.";
 const PICTURE_LOST = {
   title: "There is no heat-map",
   text: "One of the pictures cannot be shown.",
