@@ -19,6 +19,8 @@ import pytest
 from benchmarks.postgres_server import PostgresServer, UnavailableError
 from dce_tf.base import plugins
 from dce_tf.base.registry import foreign_entries
+from tests import longer
+from tests.longer import pytest_configure, pytest_ignore_collect  # noqa: F401
 from tests.synced import Synced
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="also run the slow tests")
+    longer.add_options(parser)
+    parser.addoption("--slow", action="store_true", help="run the slow tests, too")
 
 
 class TwoDevices(MetaPathFinder):
@@ -70,6 +73,7 @@ def sees_gpu() -> bool:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
+    longer.leave_out(config, items)
     gpu = any("gpu" in item.keywords for item in items) and sees_gpu()
     for item in items:
         if "slow" in item.keywords and not config.getoption("--slow"):

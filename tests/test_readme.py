@@ -154,7 +154,7 @@ def test_commands_of_evaluate_anything_run(
 def test_commands_of_evaluate_anything_are_found() -> None:
     lines = commands_to_evaluate()
     assert len(lines) >= 12
-    assert sum("RUN --rerank" in line for line in lines) == 3
+    assert sum("RUN --rerank" in line for line in lines) == 5
 
 
 def test_every_flag_named_exists() -> None:

@@ -1,6 +1,6 @@
+import re
 import sys
 import textwrap
-import re
 from pathlib import Path
 
 import numpy as np

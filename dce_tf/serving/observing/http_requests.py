@@ -22,7 +22,8 @@ _KNOWN = re.compile(
     r"/|/healthz|/readyz|/metrics|/monitoring/prometheus/metrics"
     r"|/v1/(?:models|collections)(?:/\{name\})?(?:/(?:versions|labels)/\{version\})?"
     r"(?:/(?:metadata|image|map|browser_model))?"
-    r"(?::(?:predict|classify|regress|search|upsert|delete|rebuild))?",
+    r"(?::(?:predict|classify|regress|search|identify|verify|explain|upsert"
+    r"|delete|rebuild))?",
     re.IGNORECASE,
 )
 
