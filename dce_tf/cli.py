@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -39,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     verbose = any(normalise(word) in ("--verbose", "--verbose=true") for word in words)
     verbose |= os.environ.get("DCE_TF_VERBOSE", "").lower() in ("1", "t", "true")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
+    # Its errors are of GPUs; on a CPU they tell what does no harm.
+    quiet = "2" if Path("/dev/nvidiactl").exists() else "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else quiet)
     try:
         with _interruptible():
             return _run(words, verbose)

@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 
 LIST = Path(__file__).with_suffix(".txt")
-MOST_SECONDS = 0.35  # Of a test itself, and of what others share with it.
-MOST_SHARED = 1.0
-WORST_FILE = 12.0  # Seconds of what is left of a file.
+MOST_SECONDS = 0.15  # Of a test itself, and of what others share with it.
+MOST_SHARED = 0.5
+WORST_FILE = 4.0  # Seconds of what is left of a file.
 
 
 def add_options(parser: pytest.Parser) -> None:

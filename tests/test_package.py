@@ -152,7 +152,7 @@ def test_metadata_is_what_an_index_can_show(wheel: Path, dist: Path) -> None:
         text = file.read(name).decode()
     about = Parser().parsestr(text)
     assert about["Version"] == dce_tf.__version__
-    assert about["License-Expression"] == "Apache-2.0"
+    assert about["License-Expression"] == "Apache-2.0 AND MIT"
     assert about["Description-Content-Type"] == "text/markdown"
     versions = {each for each in about.get_all("Classifier") if ":: 3." in each}
     assert {each.rpartition(" ")[2] for each in versions} == {"3.11", "3.12", "3.13"}

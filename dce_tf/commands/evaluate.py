@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -60,10 +61,12 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         display,
         settings["metric"],
     )
+    # Before the images are embedded, as it may be refused.
+    own_reranker = _reranker_of(opened, rerankers, display)
     evaluations = evaluator.evaluate(splits.tests)
     result = {
         "source": name_of(path),
-        **_scores(opened, evaluator, evaluations, rerankers, display),
+        **_scores(opened, evaluator, evaluations, rerankers, own_reranker),
     }
     if splits.open_set:
         result["open_set"] = score_open_set(evaluator, splits, evaluations[0])
@@ -98,9 +101,8 @@ def _scores(
     evaluator: Evaluator,
     evaluations: Sequence[Evaluation],
     rerankers: Mapping[str, Reranker],
-    display: Display,
+    own: Callable[[Reranker, Evaluation], Reranker],
 ) -> dict[str, Any]:
-    own = _reranker_of(opened, display)
     return {
         "dataset": opened.config.data.dataset if opened.source else None,
         "selected_on": opened.run.config().evaluation.select_on if opened.run else None,
@@ -148,24 +150,26 @@ def _decisions(
 
 
 def _reranker_of(
-    opened: Opened, display: Display
+    opened: Opened, rerankers: Mapping[str, Reranker], display: Display
 ) -> Callable[[Reranker, Evaluation], Reranker]:
-    """Returns what gives a reranker the places of the images, if it takes them."""
-    places: dict[str, Any] = {}
+    """Returns what gives a reranker the places of the images, if it takes them.
+
+    Raises:
+        UsageError: If one takes them, and the source has none.
+    """
+    if not any(isinstance(each, Local) for each in rerankers.values()):
+        return lambda reranker, _: reranker
+    # Embeddings in a file are re-ranked without TensorFlow.
+    from dce_tf.runs.second_look import places_of
+
+    compute = functools.cache(places_of(opened, display))
 
     def own(reranker: Reranker, evaluation: Evaluation) -> Reranker:
         if not isinstance(reranker, Local):
             return reranker
-        # Embeddings in a file are re-ranked without TensorFlow.
-        from dce_tf.runs.second_look import places_of
-
         search = evaluation.search
-        compute = places.get("of") or places_of(opened, display)
-        places["of"] = compute
-        query = compute(search.query, "queries")
-        if search.query is search.gallery:
-            return reranker.with_places(query, query)
-        return reranker.with_places(query, compute(search.gallery, "gallery"))
+        query, gallery = search.query, search.gallery
+        return reranker.with_places(compute(query), compute(gallery))
 
     return own
 

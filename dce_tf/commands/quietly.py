@@ -25,7 +25,10 @@ def load_tensorflow_quietly() -> None:
 
 
 class _QuietFinder(MetaPathFinder):
-    """Finds TensorFlow, once."""
+    """Finds TensorFlow, until it is loaded."""
+
+    def __init__(self) -> None:
+        self._looks = False
 
     def find_spec(
         self,
@@ -35,16 +38,20 @@ class _QuietFinder(MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         """Returns where TensorFlow is, with a quiet loader; None for all else."""
         del path, target
-        if fullname != "tensorflow":
+        if fullname != "tensorflow" or self._looks:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        self._looks = True  # Elsewhere.
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._looks = False
         if spec is None or spec.loader is None:
             return spec
         loader: Any = spec.loader
         execute = loader.exec_module
 
         def execute_quietly(module: Any) -> None:
+            sys.meta_path.remove(self)
             with _quietly():
                 execute(module)
                 # Looks for GPUs, once, which without one is a matter of many words.

@@ -24,7 +24,7 @@ from dce_tf.reports.match_sheet import plot_matches
 from dce_tf.reports.tables import print_table
 from dce_tf.retrieval.rerankers import RERANKERS
 from dce_tf.retrieval.rerankers.local import Local
-from dce_tf.retrieval.second_look import check_places, look_again
+from dce_tf.retrieval.second_look import check_codes, look_again
 
 if TYPE_CHECKING:
     from dce_tf.export.served import ServedModel
@@ -48,7 +48,9 @@ def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
         model = _model(settings["run"], collection)
         check_model(collection, model.fingerprint, arguments[0])
         found = _found(settings, collection, model, paths, where)
-        answers = [Answer.of(hits, calibration, least) for hits in found]
+        # What a second look puts behind may be what is probable.
+        judged = [Answer.of(hits, calibration, least) for hits in found]
+        answers = [each.first(settings["k"]) for each in judged]
         found = [list(answer.hits) for answer in answers]
         if settings["explain"]:
             from dce_tf.commands.explaining import EXPLAINED, explain_hits
@@ -84,11 +86,11 @@ def _found(
             f"--rerank={settings['rerank']}: a search takes local, or none. Others are "
             "for `evaluate`."
         )
-    check_places(collection, model.places_digest)
+    check_codes(collection.place_codes, model.place_codes)
     found = collection.search(model.embeddings(paths), max(k, look.top), where)
     places = model.places(paths)
     return [
-        look_again(look, collection, own, hits, k)
+        look_again(look, collection, own, hits)
         for own, hits in zip(places, found, strict=True)
     ]
 

@@ -175,7 +175,7 @@ def _header(job: Job, number: int) -> Header:
         image_root=str(job.inputs.root),
         model=name_of(job.model.folder.resolve()),
         inputs=digest(job.inputs_of(number).images),
-        places=job.model.places_digest or "",
+        places=job.model.place_codes or "",
         parts=job.num_parts,
     )
 

@@ -21,12 +21,11 @@ from dce_tf.images.scan import (
     own_pixel_limit,
     what_is_wrong,
 )
+from dce_tf.index.collection import Places
 
 # Batches in the model at once: one is decoded while another is in the network.
 _IN_FLIGHT = 2
 _NOT_FINITE = "the model gives no finite embedding for it"
-
-Places = npt.NDArray[np.int8]
 
 
 class _Found(NamedTuple):
@@ -87,7 +86,7 @@ def embed_images(
             told(len(batch))
     vectors = np.array([found.vector for found in found_all], np.float32)
     places = None
-    if model.places_digest is not None:
+    if model.place_codes is not None:
         codes = [found.places for found in found_all if found.places is not None]
         places = np.stack(codes) if codes else model.places_of([])
     return Embedded(vectors.reshape(-1, model.embedding_dim), bad, places)
@@ -139,7 +138,7 @@ def _embed_all(model: ServedModel, contents: Sequence[bytes]) -> list[_Result]:
     try:
         rows = model.embed(contents)
         places: Sequence[Places | None] = [None] * len(rows)
-        if model.places_digest is not None:
+        if model.place_codes is not None:
             places = list(model.places_of(contents))
     except tf.errors.InvalidArgumentError as error:
         if len(contents) == 1:

@@ -17,6 +17,9 @@ NUMBERS = 64
 MOST_IMAGES = 512
 """That it is learned from."""
 
+MOST_OF_IMAGE = 100
+"""Places of each image that it is learned from."""
+
 
 def fit_places(
     model: EmbeddingModel, image_size: int, batches: Iterable[Any]
@@ -36,10 +39,13 @@ def fit_places(
         ValueError: If there are no images, or all of their places look alike.
     """
     features = PlaceFeatures(model, image_size)
-    found = [
-        np.asarray(features(images)).reshape(-1, features.dim) for images in batches
-    ]
-    vectors = np.concatenate([np.empty((0, features.dim), np.float32), *found])
+    rng = np.random.default_rng(0)
+    found = [np.empty((0, features.dim), np.float32)]
+    for images in batches:
+        places = np.asarray(features(images))
+        drawn = rng.permutation(places.shape[1])[:MOST_OF_IMAGE]
+        found.append(places[:, drawn].reshape(-1, features.dim))
+    vectors = np.concatenate(found)
     if not len(vectors) or not np.isfinite(vectors).all():
         raise ValueError(
             "A second look is learned from training images: found "

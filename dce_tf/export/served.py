@@ -18,9 +18,9 @@ from dce_tf.base.threads import map_ahead
 from dce_tf.export.embedder import EXPLAIN, PLACES, SERVE_BYTES, SHARES
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.export.heat_maps import require_explained
-from dce_tf.export.place_codes import digest_of_places
+from dce_tf.export.place_codes import place_codes_of
 from dce_tf.images.webp import announce_alpha
-from dce_tf.retrieval.places import Places
+from dce_tf.index.collection import Places
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -109,13 +109,9 @@ class ServedModel:
         return array
 
     @cached_property
-    def places_digest(self) -> str | None:
-        """Which codes of places it gives; None if it gives none.
-
-        Raises:
-            ValueError: If its model card does not say.
-        """
-        return digest_of_places(self.folder, self._loaded.signatures)
+    def place_codes(self) -> str | None:
+        """Which codes of places it gives; None if it gives none."""
+        return place_codes_of(self.folder)
 
     def require_places(self) -> None:
         """Checks that a second look can be had.
@@ -123,7 +119,7 @@ class ServedModel:
         Raises:
             UsageError: If the model was exported without what that needs.
         """
-        if PLACES not in self._loaded.signatures:
+        if self.place_codes is None:
             raise UsageError(
                 f"{self.folder} has no signature {PLACES}, for a second look. Export "
                 f"it again, which makes the same embeddings: `{PROGRAM} export RUN "

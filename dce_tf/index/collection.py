@@ -17,6 +17,7 @@ Id = str | int
 
 Vectors = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int8]
+"""Codes of the places of images, int8 `(…, places, numbers)`, of length 127."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,6 +89,10 @@ class Collection(Protocol):
     def calibration(self) -> Calibration | None:
         """What scores mean; None where nobody has calibrated the model."""
 
+    @property
+    def place_codes(self) -> str | None:
+        """Which codes of places its records have; None if it stores none."""
+
     def __len__(self) -> int:
         """Returns how many records there are."""
 
@@ -115,8 +120,7 @@ class Collection(Protocol):
     def places(self, ids: Sequence[Id]) -> list[Places | None]:
         """Returns the codes of places of records, for a second look.
 
-        None for those that have none. `describe()["places"]` says which codes they
-        are; None of a collection that stores none.
+        None for those that have none.
         """
 
     def upsert(self, records: Sequence[Record]) -> None:

@@ -54,6 +54,11 @@ class Answer:
         shown = [hits[place] for place in kept]
         return cls(shown, [known[place] for place in kept], not probable)
 
+    def first(self, k: int) -> Answer:
+        """Returns the same with the first hits alone; `unknown` is of all of them."""
+        known = self.probabilities
+        return Answer(self.hits[:k], known and known[:k], self.unknown)
+
     def as_json(self) -> dict[str, Any]:
         """Returns JSON values, without what cannot be told."""
         hits = [dataclasses.asdict(hit) for hit in self.hits]

@@ -134,6 +134,11 @@ class LocalCollection:
         where = str(self._folder / FILE)
         return None if found is None else Calibration.from_json(found, where)
 
+    @property
+    def place_codes(self) -> str | None:
+        """Which codes of places its records have, if they have some."""
+        return self._manifest.places
+
     def __len__(self) -> int:
         return len(self._state)
 

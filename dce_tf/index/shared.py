@@ -91,6 +91,11 @@ class SharedCollection:
         found = self._about.get("calibration")  # Those made before had none.
         return None if found is None else Calibration.from_json(found, str(self._where))
 
+    @property
+    def place_codes(self) -> str | None:
+        """Which codes of places its records have: they are not kept here."""
+        return None
+
     def _map_plan(self) -> MapPlan | None:
         return MapPlan(**self._about["map"]) if self._about["map"] else None
 

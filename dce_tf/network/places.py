@@ -71,7 +71,8 @@ class PlaceFeatures:
         maps = ops.cast(self._network(images, training=False), "float32")
         if len(maps.shape) == 3:  # Tokens, after those that stand for no place.
             side = math.isqrt(maps.shape[1])
-            return maps[:, maps.shape[1] - side**2 :]
+            tokens = maps[:, maps.shape[1] - side**2 :]
+            maps = ops.reshape(tokens, (-1, side, side, maps.shape[2]))
         while maps.shape[1] * maps.shape[2] > MOST_PLACES:
             maps = ops.average_pool(maps, 2, padding="same")
         return ops.reshape(maps, (-1, maps.shape[1] * maps.shape[2], maps.shape[3]))
@@ -147,7 +148,8 @@ def _finer(model: keras.Model, image_size: int) -> Any:
         keras.KerasTensor((1, image_size, image_size, 3))
     )
     places = [spec.shape[1] * spec.shape[2] for spec in keras.tree.flatten(specs)]
-    finer = [each for each in places if each > 2 * places[-1]]  # Padding adds a few.
+    # Padding adds a few places; a map of every second pixel is hardly more than pixels.
+    finer = [each for each in places if 2 * places[-1] < each <= image_size**2 // 16]
     if not finer:
         return None
     found = [

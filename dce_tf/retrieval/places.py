@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Places = npt.NDArray[np.int8]
-"""Codes of the places of images, int8 `(…, places, dim)`, of length 127."""
+from dce_tf.index.collection import Places
 
 _LARGEST = 127.0
+_MOST_PAIRS = 2**22  # Of places, compared at once: 16 MB.
 
 
 def match_places(query: Places, others: Places) -> npt.NDArray[np.float32]:
@@ -22,9 +22,13 @@ def match_places(query: Places, others: Places) -> npt.NDArray[np.float32]:
         float32 `(num_others,)`.
     """
     own = query.astype(np.float32) / _LARGEST
-    flat = others.reshape(-1, others.shape[-1]).astype(np.float32) / _LARGEST
-    alike = (flat @ own.T).reshape(*others.shape[:2], len(own))
-    match: npt.NDArray[np.float32] = (
-        alike.max(axis=1).mean(axis=1) + alike.max(axis=2).mean(axis=1)
-    ) / 2
+    match = np.empty(len(others), np.float32)
+    size = max(1, _MOST_PAIRS // (others.shape[1] * len(own)))
+    for start in range(0, len(others), size):
+        some = others[start : start + size].astype(np.float32) / _LARGEST
+        alike = (some.reshape(-1, some.shape[-1]) @ own.T).reshape(
+            *some.shape[:2], len(own)
+        )
+        both = alike.max(axis=1).mean(axis=1), alike.max(axis=2).mean(axis=1)
+        match[start : start + size] = (both[0] + both[1]) / 2
     return match

@@ -90,8 +90,12 @@ def score_search(
         asked, there = mine[rows], theirs[others]
         if same:
             asked = there
-        own = rerank.of_rows(rows, others) if isinstance(rerank, LocalOf) else rerank
-        scorer = own(asked, there, same) if own else EuclideanScorer(asked, there)
+        keys = query_keys[rows], gallery_keys[others]
+        if isinstance(rerank, LocalOf):
+            rerank_these: Reranker | None = rerank.of_rows(rows, others, keys)
+        else:
+            rerank_these = rerank
+        scorer = (rerank_these or _plain)(asked, there, same)
         labels.append(search.query.labels[rows])
         parts.append(
             score_queries(
@@ -100,12 +104,17 @@ def score_search(
                 search.gallery.labels[others],
                 recall_at=recall_at,
                 map_at=map_at,
-                query_keys=query_keys[rows],
-                gallery_keys=gallery_keys[others],
+                query_keys=keys[0],
+                gallery_keys=keys[1],
             )
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return SearchScores(values, np.concatenate(labels))
+
+
+def _plain(query: Numbers, gallery: Numbers, same: bool) -> EuclideanScorer:
+    del same
+    return EuclideanScorer(query, gallery)
 
 
 def drawn_parts(

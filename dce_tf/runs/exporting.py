@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,16 +253,10 @@ def feature_source(
         paths = _train_paths(config, bad_images_file)
         check_count(len(paths), model.embedding.units)
         display = Display()
-        try:
-            with display.task("training images", len(paths)) as update:
-                return build_extractor(model, config.data).features(
-                    paths, lambda done: update(done, "")
-                )
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(
-                f"A training image cannot be decoded: {first_line(error)}. `{PROGRAM} "
-                "data` lists those that are broken. Mend or remove them."
-            ) from error
+        with _explained(), display.task("training images", len(paths)) as update:
+            return build_extractor(model, config.data).features(
+                paths, lambda done: update(done, "")
+            )
 
     return run
 
@@ -276,9 +271,26 @@ def place_source(
         bad_images_file: The list of broken images, which are left out; None if there
             is none.
     """
-    return lambda model: learn_places(
-        model, config.data, _train_paths(config, bad_images_file)
-    )
+
+    def learn(model: EmbeddingModel) -> PlaceHead:
+        with _explained():
+            return learn_places(
+                model, config.data, _train_paths(config, bad_images_file)
+            )
+
+    return learn
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Says of a training image that cannot be decoded what to do."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f"A training image cannot be decoded: {first_line(error)}. `{PROGRAM} "
+            "data` lists those that are broken. Mend or remove them."
+        ) from error
 
 
 def _train_paths(config: Config, bad_images_file: Path | None) -> list[str]:

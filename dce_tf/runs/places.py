@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,15 @@ def learn_places(
     """
     drawn = np.random.default_rng(0).permutation(len(paths))[:MOST_IMAGES]
     chosen = [paths[row] for row in drawn]
-    return fit_places(model, data.image_size, read_batches(data, chosen))
+    return fit_places(model, data.image_size, _whole_batches(data, chosen))
+
+
+def _whole_batches(data: DataSettings, paths: Sequence[str]) -> Iterator[Any]:
+    """Yields the images without those that fill the last batch."""
+    left = len(paths)
+    for batch in read_batches(data, paths):
+        yield batch[:left]
+        left -= len(batch)
 
 
 def read_batches(data: DataSettings, paths: Sequence[str]) -> Iterable[Any]:

@@ -13,14 +13,14 @@ from dce_tf.base.program import PROGRAM
 from dce_tf.config import DataSettings
 from dce_tf.datasets import Images
 from dce_tf.export.served import ServedModel
+from dce_tf.index.collection import Places
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.reports.display import Display
-from dce_tf.retrieval.places import Places
 from dce_tf.runs.exporting import place_source
 from dce_tf.runs.opening import Opened
 from dce_tf.runs.places import read_batches
 
-PlacesOf = Callable[[Images, str], Places]
+PlacesOf = Callable[[Images], Places]
 
 
 def places_of(opened: Opened, display: Display) -> PlacesOf:
@@ -38,7 +38,7 @@ def places_of(opened: Opened, display: Display) -> PlacesOf:
     embedder: Any = opened.embedder
     if isinstance(embedder, ServedModel):
         embedder.require_places()
-        return lambda images, name: _served(embedder, images, name, display)
+        return lambda images: _served(embedder, images, display)
     model = getattr(embedder, "model", None)
     if not isinstance(model, EmbeddingModel):
         raise UsageError(
@@ -50,14 +50,14 @@ def places_of(opened: Opened, display: Display) -> PlacesOf:
     run = opened.run
     head = place_source(opened.config, run.bad_images_file if run else None)(model)
     compute = tf.function(head, autograph=False)
-    return lambda images, name: _computed(compute, data, images, name, display)
+    return lambda images: _computed(compute, data, images, display)
 
 
 def _computed(
-    compute: Any, data: DataSettings, images: Images, name: str, display: Display
+    compute: Any, data: DataSettings, images: Images, display: Display
 ) -> Places:
     parts, done = [], 0
-    with display.task(f"places of {name}", len(images)) as update:
+    with display.task("places", len(images)) as update:
         for batch in read_batches(data, images.paths):
             parts.append(compute(batch).numpy()[: len(images) - done])
             done += len(parts[-1])
@@ -65,6 +65,6 @@ def _computed(
     return np.concatenate(parts)
 
 
-def _served(model: ServedModel, images: Images, name: str, display: Display) -> Places:
-    with display.task(f"places of {name}", len(images)) as update:
+def _served(model: ServedModel, images: Images, display: Display) -> Places:
+    with display.task("places", len(images)) as update:
         return model.places(images.paths, lambda done: update(done, ""))

@@ -188,7 +188,9 @@ def _load(
         find_versions(settings.source),
         policy=VersionPolicy(frozenset(settings.versions)),
         labels=settings.version_labels,
-        needed=NeededVersions(each.fingerprint for each in collections),
+        needed=NeededVersions(
+            (each.fingerprint, each.place_codes) for each in collections
+        ),
         loaded=functools.partial(_record_warmup, metrics, settings.model_name),
     )
     versions.poll()

@@ -229,8 +229,8 @@ def test_places_are_learned_from_the_training_split(
     plain = run.export / "1"
     assert served.fingerprint == ServedModel(plain).fingerprint
     card = json.loads((folder / "assets.extra" / "model_card.json").read_text())
-    assert card["places"] == {"numbers": codes.shape[2], "digest": served.places_digest}
-    assert ServedModel(plain).places_digest is None
+    assert card["places"] == {"numbers": codes.shape[2], "digest": served.place_codes}
+    assert ServedModel(plain).place_codes is None
     with pytest.raises(UsageError, match=r"export\s+RUN --places"):
         ServedModel(plain).places([str(files[0])])
 

@@ -65,6 +65,22 @@ def test_fine_grids_are_averaged_and_coarse_networks_taken_as_they_are() -> None
     assert flat(noise(1, 8)).shape[1] == 64
 
 
+def test_pixels_are_no_map() -> None:
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.Conv2D(6, 4, strides=4)(x)
+    x = keras.layers.Conv2D(6, 3, padding="same")(x)
+    features = PlaceFeatures(model_of(keras.Model(images, x), 32), 32)
+    assert features(noise(1, 32)).shape == (1, 64, 6)
+
+
+def test_many_tokens_are_averaged() -> None:
+    images = keras.Input((64, 64, 3))
+    tokens = keras.layers.Reshape((1024, 12))(images)
+    features = PlaceFeatures(model_of(keras.Model(images, tokens), 64), 64)
+    assert features(noise(1, 64)).shape == (1, MOST_PLACES, 12)
+
+
 def test_tokens_that_stand_for_no_place_are_left_out() -> None:
     images = keras.Input((8, 8, 3))
     tokens = keras.layers.Reshape((4, 48))(images)

@@ -103,6 +103,45 @@ def test_galleries_that_are_drawn_have_their_own_places() -> None:
     )
 
 
+def test_what_is_hidden_takes_no_place_among_the_first() -> None:
+    # The nearest of the query are of its own photograph, and may not be found.
+    query, gallery = unit((1, 5), 9), unit((6, 5), 10)
+    gallery[:3] = query
+    places = codes((6, 4, 6), 11)
+    own = places[4:5]
+    labels = np.array([0, 0, 0, 1, 0, 1], np.int32)
+    asked = Images(["q.jpg"], labels[:1], ["a", "b"], groups=np.array([7]))
+    there = Images(
+        [f"{row}.jpg" for row in range(6)],
+        labels,
+        ["a", "b"],
+        groups=np.array([7, 7, 7, 1, 2, 3]),
+    )
+    found = score_search(
+        Search("test", asked, there),
+        query,
+        gallery,
+        recall_at=(1,),
+        exclude="same_image",
+        rerank=Local(top=3, weight=50).with_places(own, places),
+    )
+    assert found.values["recall@1"].tolist() == [1]
+
+
+def test_a_collapsed_network_finds_nothing() -> None:
+    both = images(30, 3)
+    order = np.argsort(both.labels, kind="stable")
+    both = Images(
+        [both.paths[row] for row in order], both.labels[order], ["a", "b", "c"]
+    )
+    vectors = np.repeat(unit((1, 5), 12), 30, axis=0)
+    places = np.repeat(codes((1, 4, 6), 13), 30, axis=0)
+    look = Local(top=5, weight=100).with_places(places, places)
+    search = Search("test", both, both)
+    found = score_search(search, vectors, vectors, recall_at=(1, 5), rerank=look)
+    assert found.values["recall@5"].max() == 0
+
+
 def test_embeddings_alone_have_no_places() -> None:
     vectors = unit((6, 4), 8)
     with pytest.raises(UsageError, match="compares places of images"):

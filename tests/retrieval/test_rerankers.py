@@ -5,7 +5,13 @@ from dce_tf.base.errors import UsageError
 from dce_tf.datasets import Search
 from dce_tf.retrieval import score_search
 from dce_tf.retrieval.rerankers import RERANKERS
+from dce_tf.retrieval.rerankers.local import Local
 from tests.retrieval.test_protocols import images
+
+# Places are compared in test_places.py.
+OF_EMBEDDINGS = [
+    name for name in RERANKERS if not isinstance(RERANKERS.build(name), Local)
+]
 
 
 def clusters(seed: int, number: int, dim: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +101,7 @@ def test_program_and_paper_order_differently() -> None:
     assert paper["map"] != pytest.approx(program["map"], abs=1e-4)
 
 
-@pytest.mark.parametrize("name", list(RERANKERS))
+@pytest.mark.parametrize("name", OF_EMBEDDINGS)
 def test_reranking_goes_by_the_metric(name: str) -> None:
     x, y = clusters(0, 120)
     rng = np.random.default_rng(1)
@@ -135,7 +141,7 @@ def test_query_expansion_equals_a_plain_loop(alpha: float, same: bool) -> None:
         np.testing.assert_allclose(got[i], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", list(RERANKERS))
+@pytest.mark.parametrize("name", OF_EMBEDDINGS)
 def test_every_reranking_helps_in_noisy_clusters(name: str) -> None:
     x, y = clusters(0, 200, dim=16)
     part = images(y)
@@ -147,7 +153,7 @@ def test_every_reranking_helps_in_noisy_clusters(name: str) -> None:
     assert again > plain + 0.01
 
 
-@pytest.mark.parametrize("name", list(RERANKERS))
+@pytest.mark.parametrize("name", OF_EMBEDDINGS)
 def test_every_reranking_survives_few_images_and_duplicates(name: str) -> None:
     x = np.ones((3, 4), np.float32) / 2
     scores = RERANKERS.build(name)(x, x, True)(np.arange(3))

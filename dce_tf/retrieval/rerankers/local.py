@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from dce_tf.base.errors import UsageError
+from dce_tf.index.collection import Places
 from dce_tf.retrieval.euclidean import EuclideanScorer
-from dce_tf.retrieval.places import Places, match_places
-from dce_tf.retrieval.ranking import Rows, Scorer
+from dce_tf.retrieval.places import match_places
+from dce_tf.retrieval.ranking import Keys, Rows, Scorer
 from dce_tf.retrieval.rerankers import RERANKERS
 from dce_tf.retrieval.vectors import Embeddings, Numbers
 
@@ -77,43 +78,69 @@ class Local:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LocalOf:
-    """`Local` for the images of one search; see `Reranker`."""
+    """`Local` for the images of one search; see `Reranker`.
+
+    Attributes:
+        look: How to look.
+        query: Places of the queries.
+        gallery: Those of the gallery.
+        keys: Of queries and gallery: where they are the same, the one is hidden from
+            the other, and takes no place among the first.
+    """
 
     look: Local
     query: Places
     gallery: Places
+    keys: tuple[Keys, Keys] | None = None
 
-    def of_rows(self, query: Rows | slice, gallery: Rows | slice) -> LocalOf:
-        """Returns the same for some of the images."""
-        return LocalOf(self.look, self.query[query], self.gallery[gallery])
+    def of_rows(
+        self, query: Rows | slice, gallery: Rows | slice, keys: tuple[Keys, Keys]
+    ) -> LocalOf:
+        """Returns the same for some of the images, of which these are the keys."""
+        return LocalOf(self.look, self.query[query], self.gallery[gallery], keys)
 
     def __call__(self, query: Numbers, gallery: Numbers, same: bool) -> Scorer:
         """Re-ranks; see `Reranker`."""
-        return _LocalScorer(query, gallery, self, same)
+        del same  # Keys say so.
+        return _LocalScorer(query, gallery, self)
 
 
 class _LocalScorer(EuclideanScorer):
     """Lifts the nearest images above all others, in their new order."""
 
-    def __init__(
-        self, query: Numbers, gallery: Numbers, local: LocalOf, same: bool
-    ) -> None:
+    def __init__(self, query: Numbers, gallery: Numbers, local: LocalOf) -> None:
         super().__init__(query, gallery)
         self._local = local
-        # One of those that are found may be the query.
-        self._top = min(local.look.top + same, self.num_gallery)
+        lengths = self._own_lengths.max(initial=0), self._lengths.max(initial=0)
+        # No score is larger, once it is lifted.
+        self._most = 3 * float((lengths[0] + lengths[1]) ** 2) + 6 * local.look.weight
 
     def __call__(self, rows: Rows) -> Embeddings:
         """Returns −distance² + 2 · weight · match of the nearest, lifted."""
         scores = super().__call__(rows)
-        weight = 2 * self._local.look.weight
+        local, weight = self._local, 2 * self._local.look.weight
         for scored, row in zip(scores, rows, strict=True):
-            nearest = np.argpartition(-scored, self._top - 1)[: self._top]
+            if local.keys is not None:
+                scored[local.keys[1] == local.keys[0][row]] = -np.inf
+            nearest = _nearest(scored, local.look.top)
+            if not len(nearest):
+                continue
             lift = scored.max() - scored[nearest].min() + 2 * weight
-            match = match_places(self._local.query[row], self._local.gallery[nearest])
+            match = match_places(local.query[row], local.gallery[nearest])
             scored[nearest] += np.float32(lift) + np.float32(weight) * match
         return scores
 
     def slack(self, rows: Rows, images: Rows) -> Embeddings:
         """Returns what rounding may have taken; see `Scorer`."""
-        return super().slack(rows, images) + np.float32(4e-6)
+        return super().slack(rows, images) + np.float32(self._most * 2.0**-21)
+
+
+def _nearest(scores: Embeddings, top: int) -> Rows:
+    """Returns where the highest scores are; where the last of them tie, none of those.
+
+    So images that are all alike stay a tie, which counts against the model.
+    """
+    least = -np.inf
+    if len(scores) > top:
+        least = np.partition(scores, len(scores) - top - 1)[len(scores) - top - 1]
+    return np.flatnonzero(scores > least)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dce_tf.base.errors import UsageError
 from dce_tf.export.embedder import EXPLAIN, PLACES, SHARES
 from dce_tf.export.fingerprint import fingerprint
 from dce_tf.export.heat_maps import why_not_explained
-from dce_tf.export.place_codes import digest_of_places
-from dce_tf.retrieval.places import Places
+from dce_tf.export.place_codes import place_codes_of
+from dce_tf.index.collection import Places
+from dce_tf.retrieval.second_look import check_codes
 from dce_tf.serving.errors import ServingError, invalid
 from dce_tf.serving.limits import Deadline
 from dce_tf.serving.model.parts import Part
@@ -24,28 +26,30 @@ from dce_tf.serving.model.signatures import Signature, to_bytes_array
 from dce_tf.serving.model.versions import Stamp, Versions, stamp_of
 
 _OUTPUT = "embedding"
-_NO_PLACES = (
-    "The model gives no places for a second look; it was exported without --places."
-)
 
 
 class NeededVersions:
     """Says which versions collections need, that no other model may replace.
 
     Args:
-        fingerprints: Of the models that made the collections.
+        models: Of each collection the fingerprint of the model that made it, and which
+            codes of places it has, or None.
     """
 
-    def __init__(self, fingerprints: Iterable[str]) -> None:
-        self._fingerprints = frozenset(fingerprints)
+    def __init__(self, models: Iterable[tuple[str, str | None]]) -> None:
+        self._models = frozenset(models)
         self._known: dict[Path, tuple[Stamp, str]] = {}
 
     def __call__(self, found: Mapping[int, Path]) -> set[int]:
         """Returns of each model needed its newest version among those there are."""
-        newest: dict[str, int] = {}
+        newest: dict[tuple[str, str | None], int] = {}
         for version in sorted(found):
-            newest[self._fingerprint(found[version])] = version
-        return {newest[each] for each in self._fingerprints & newest.keys()}
+            model = self._fingerprint(found[version])
+            newest[model, None] = version
+            newest[model, place_codes_of(found[version])] = version
+        known = ((each, (each[0], None)) for each in self._models)
+        needed = (newest.get(own, newest.get(any_of)) for own, any_of in known)
+        return {version for version in needed if version is not None}
 
     def _fingerprint(self, path: Path) -> str:
         stamp = stamp_of(path)
@@ -57,16 +61,24 @@ class NeededVersions:
         return self._known[path][1]
 
 
-def servable_of(versions: Versions, wanted: str) -> Servable:
+def servable_of(
+    versions: Versions, wanted: str, place_codes: str | None = None
+) -> Servable:
     """Returns the newest version that is a certain model.
+
+    Args:
+        versions: What is served.
+        wanted: Fingerprint of the model.
+        place_codes: Which codes of places it should give; versions of the same model
+            that give others are as good where there is none.
 
     Raises:
         ServingError: If none is.
     """
     available = versions.available()
-    for servable in available:
-        if servable.fingerprint == wanted:
-            return servable
+    found = [each for each in available if each.fingerprint == wanted]
+    for servable in [each for each in found if each.place_codes == place_codes] + found:
+        return servable
     served = ", ".join(each.fingerprint for each in available) or "none"
     raise ServingError(
         "FAILED_PRECONDITION",
@@ -120,6 +132,7 @@ class GalleryEmbedder:
         model: str,
         names: Sequence[str],
         signature_name: str = DEFAULT_SIGNATURE,
+        place_codes: str | None = None,
     ) -> ImageBatch:
         """Checks encoded images by what their headers say.
 
@@ -129,16 +142,17 @@ class GalleryEmbedder:
             names: What errors call them.
             signature_name: What will be asked; `EXPLAIN` for `split`, `PLACES` for
                 `look`.
+            place_codes: Which codes of places are wanted of `PLACES`.
 
         Raises:
             ServingError: If the model is not served, or does not explain matches or
                 give places, or an image is too large.
         """
-        servable = servable_of(self._predictor.versions, model)
+        servable = servable_of(self._predictor.versions, model, place_codes)
         if signature_name == EXPLAIN:
             _require_explained(servable)
-        if signature_name == PLACES and PLACES not in servable.signatures:
-            raise ServingError("FAILED_PRECONDITION", _NO_PLACES)
+        if signature_name == PLACES:
+            require_codes(place_codes, servable.place_codes)
         signature = servable.signatures[signature_name]
         (name,) = signature.inputs
         parts: list[Part] = []
@@ -188,18 +202,6 @@ class GalleryEmbedder:
         found: Places = await self._run(images, PLACES, deadline)
         return found
 
-    def places_of(self, model: str) -> str | None:
-        """Returns which codes of places a model gives; None for none.
-
-        Args:
-            model: Its fingerprint.
-
-        Raises:
-            ServingError: If it is not served.
-        """
-        servable = servable_of(self._predictor.versions, model)
-        return digest_of_places(servable.folder, servable.signatures)
-
     async def _run(self, images: ImageBatch, output: str, deadline: Deadline) -> Any:
         outcomes = await self._predictor.run(
             images.servable, images.signature, images.parts, deadline, each=True
@@ -210,6 +212,18 @@ class GalleryEmbedder:
             if isinstance(outcome, BaseException):
                 raise outcome
         return np.concatenate([outcome[output] for outcome in outcomes])
+
+
+def require_codes(stored: str | None, given: str | None) -> None:
+    """Does what `check_codes` does.
+
+    Raises:
+        ServingError: If places cannot be compared.
+    """
+    try:
+        check_codes(stored, given)
+    except UsageError as error:
+        raise ServingError("FAILED_PRECONDITION", str(error)) from error
 
 
 def _require_explained(servable: Servable) -> None:

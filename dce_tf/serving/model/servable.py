@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from dce_tf.export.fingerprint import fingerprint
+from dce_tf.export.place_codes import place_codes_of
 from dce_tf.images.webp import announce_alpha
 from dce_tf.serving.model.signatures import Array, Arrays, Signature, read_signatures
 
@@ -35,6 +36,7 @@ class Servable:
         Exception: Whatever TensorFlow raises for what it cannot load, or cannot answer.
 
     Attributes:
+        place_codes: Which codes of places it gives; None if it gives none.
         warmup_seconds: How long the warm-up requests took; None if there are none.
     """
 
@@ -44,6 +46,7 @@ class Servable:
         self.definitions = _read_definitions(folder / MODEL_FILE)
         self.signatures = read_signatures(self.definitions)
         self.fingerprint = fingerprint(folder)
+        self.place_codes = place_codes_of(folder)
         self._model = tf.saved_model.load(str(folder))
         self.warmup_seconds = self._warm_up(folder / _WARMUP_FILE)
 

@@ -67,6 +67,7 @@ function asker(worker) {
   let sent = 0;
   worker.addEventListener("message", (event) => {
     const { number, answer, problem } = event.data;
+    if (!waiting.has(number)) return; // It was given up.
     const { resolve, reject } = waiting.get(number);
     waiting.delete(number);
     if (problem === undefined) resolve(answer);

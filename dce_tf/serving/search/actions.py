@@ -9,7 +9,7 @@ from typing import Any
 
 from dce_tf.index import Collection, Hit, Id, Record, make_thumbnail
 from dce_tf.index.calibration import Calibration
-from dce_tf.retrieval.places import Places
+from dce_tf.index.collection import Places
 from dce_tf.retrieval.rerankers.local import Local
 from dce_tf.retrieval.second_look import look_again
 from dce_tf.serving.search.requests import Entry, Query, Vector
@@ -44,6 +44,8 @@ def nearest(
 ) -> list[Hit]:
     """Returns the records nearest to a vector, without the one it was taken from.
 
+    More than are asked for, if a second look put them in their order.
+
     Args:
         collection: Where.
         vector: What to search for.
@@ -56,7 +58,7 @@ def nearest(
     hits = [hit for hit in hits if hit.id != own]
     if places is None:
         return hits[: query.k]
-    return look_again(LOOK, collection, places, hits, query.k)
+    return look_again(LOOK, collection, places, hits)
 
 
 def as_json(collection: Collection, hits: Sequence[Hit]) -> list[dict[str, Any]]:

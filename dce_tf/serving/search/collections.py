@@ -17,8 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from dce_tf.export.embedder import EXPLAIN, PLACES
 from dce_tf.index import Collection
-from dce_tf.retrieval.places import Places
-from dce_tf.retrieval.second_look import check_places
+from dce_tf.index.collection import Places
 from dce_tf.serving.errors import ServingError, invalid
 from dce_tf.serving.http.bodies import Bodies, BodyKind
 from dce_tf.serving.http.error_answers import error_response
@@ -26,7 +25,7 @@ from dce_tf.serving.http.json_text import parse
 from dce_tf.serving.limits import Deadline, Limits
 from dce_tf.serving.metrics import Metrics
 from dce_tf.serving.model.browser_model import BrowserModel
-from dce_tf.serving.model.embedding import GalleryEmbedder, ImageBatch
+from dce_tf.serving.model.embedding import GalleryEmbedder, ImageBatch, require_codes
 from dce_tf.serving.model.servable import DEFAULT_SIGNATURE
 from dce_tf.serving.observing.tracing import traced
 from dce_tf.serving.reading import Received
@@ -179,20 +178,23 @@ class CollectionRoutes:
         self,
         collection: Collection,
         request: Request,
-        answer_with: Callable[[Collection, Vector, Query, Places | None], Decision],
+        answer_with: Callable[..., Decision],
     ) -> Response:
         received = await self._bodies.receive(request, BodyKind.SEARCH)
         deadline = received.deadline
         query = await self._bodies.read(received, read_query, received.content)
         check_model(collection, query.fingerprint)
+        if query.looks_again and answer_with is not find:
+            raise invalid("'rerank' is for :search; expected none.")
         started = time.perf_counter()
         with traced("embed"):
             vector = await self._query_vector(collection, query, received)
             places = await self._query_places(collection, query, received)
         embedded = time.perf_counter()
         with traced("search"):
+            given = () if places is None else (places,)
             decision = await self._threads.look(
-                deadline, answer_with, collection, vector, query, places
+                deadline, answer_with, collection, vector, query, *given
             )
         done = time.perf_counter()
         spent = {"embed": embedded - started, "search": done - embedded}
@@ -245,13 +247,12 @@ class CollectionRoutes:
         if not query.looks_again:
             return None
         deadline = received.deadline
-        digest = await self._digest(collection, deadline)
-        await self._threads.look(deadline, check_places, collection, digest)
         if query.image is not None:
             images = {"'image'": query.image}
             prepared = await self._prepare(collection, images, received, PLACES)
             return (await self._embedder.look(prepared, deadline))[0]
         record_id = read_id(query.record_id)
+        require_codes(collection.place_codes, collection.place_codes)
         (found,) = await self._threads.look(deadline, collection.places, [record_id])
         if found is None:
             raise ServingError(
@@ -278,24 +279,13 @@ class CollectionRoutes:
             prepared = await self._prepare(collection, named, received)
             embedded = await self._embedder.embed(prepared, received.deadline)
             vectors |= dict(zip(images, embedded, strict=True))
-            if await self._looks_again(collection, received):
+            if collection.place_codes is not None:
                 prepared = await self._prepare(collection, named, received, PLACES)
                 codes = await self._embedder.look(prepared, received.deadline)
                 places = dict(zip(images, codes, strict=True))
         return await self._threads.change(
             received.deadline, store, collection, entries, vectors, places
         )
-
-    async def _looks_again(self, collection: Collection, received: Received) -> bool:
-        """Returns whether the records have places that the model gives."""
-        described = await self._threads.look(received.deadline, collection.describe)
-        digest = await self._digest(collection, received.deadline)
-        return digest is not None and described["places"] == digest
-
-    async def _digest(self, collection: Collection, deadline: Deadline) -> str | None:
-        """Returns which codes of places the model of a collection gives, if any."""
-        model = collection.fingerprint
-        return await self._threads.look(deadline, self._embedder.places_of, model)
 
     async def _prepare(
         self,
@@ -311,6 +301,7 @@ class CollectionRoutes:
             collection.fingerprint,
             [*images],
             signature_name,
+            collection.place_codes,
         )
 
     async def _image(self, collection: Collection, request: Request) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dce_tf.index import Collection, Hit
 from dce_tf.index.calibration import Calibration
+from dce_tf.index.collection import Places
 from dce_tf.index.decisions import (
     LEAST,
     Answer,
@@ -15,8 +16,6 @@ from dce_tf.index.decisions import (
     compare,
     identify,
 )
-from dce_tf.retrieval.places import Places
-from dce_tf.serving.errors import invalid
 from dce_tf.serving.search.actions import as_json, nearest
 from dce_tf.serving.search.requests import Query, Vector
 
@@ -63,7 +62,7 @@ def find(
         collection.calibration if asked is None else calibration_of(collection)
     )
     hits = nearest(collection, vector, query, places)
-    answer = Answer.of(hits, calibration, asked)
+    answer = Answer.of(hits, calibration, asked).first(query.k)
     found = as_json(collection, answer.hits)
     if answer.probabilities is None:
         return Decision({"hits": found}, None, None)
@@ -81,12 +80,7 @@ def _of_nearest(hits: Sequence[Hit], calibration: Calibration | None) -> float |
     return float(calibration.probability(max(hit.score for hit in hits)))
 
 
-def name_class(
-    collection: Collection,
-    vector: Vector,
-    query: Query,
-    places: Places | None = None,
-) -> Decision:
+def name_class(collection: Collection, vector: Vector, query: Query) -> Decision:
     """Says of which class a query is: see `index.decisions.identify`.
 
     Returns:
@@ -95,11 +89,7 @@ def name_class(
 
     Raises:
         ValueError: If the collection is not calibrated.
-        ServingError: If a second look is asked for, of which nobody has learned how
-            probable it makes a class.
     """
-    if places is not None:
-        raise invalid("'rerank' is for :search; expected none.")
     calibration = calibration_of(collection)
     hits = nearest(collection, vector, query)
     classes = identify(hits, calibration)

@@ -92,7 +92,7 @@ def read_query(body: Content) -> Query:
     rerank = document.get("rerank")
     if rerank not in (None, "local"):
         raise invalid(f"'rerank' is {show(rerank)}, expected \"local\" or none.")
-    if rerank and "vector" in document:
+    if rerank is not None and "vector" in document:
         raise invalid(
             "'rerank' compares places of images, which a 'vector' does not have; "
             "expected 'image' or 'id'."

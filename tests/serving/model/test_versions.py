@@ -124,7 +124,7 @@ def test_a_version_that_was_still_being_copied_is_tried_again(
 ) -> None:
     versions = watch()
     versions._load_servable = Servable
-    needed = NeededVersions([fingerprint(tiny_versions / "2")])
+    needed = NeededVersions([(fingerprint(tiny_versions / "2"), None)])
     (tmp_path / "2").mkdir()
     shutil.copy2(tiny_versions / "2" / MODEL_FILE, tmp_path / "2")
     versions.poll()

@@ -349,7 +349,7 @@ def test_the_newest_version_of_each_model_a_collection_has_is_needed(
         card = json.dumps({"fingerprint": model})
         (found[version] / "model_card.json").write_text(card)
     found[5] = tmp_path / "5"  # Broken: neither card nor model.
-    assert NeededVersions(["a", "c", "z"])(found) == {2, 4}
+    assert NeededVersions([("a", None), ("c", None), ("z", None)])(found) == {2, 4}
 
 
 def test_a_collection_is_searched_with_its_own_model(
@@ -359,7 +359,7 @@ def test_a_collection_is_searched_with_its_own_model(
     model_folder: Path,
 ) -> None:
     things = make()
-    needed = NeededVersions([things.fingerprint])
+    needed = NeededVersions([(things.fingerprint, None)])
     served = serve(collections=[things], versions={"needed": needed})
     upsert(served.client, {"id": 1, "image": b64(picture())})
     publish(tiny_versions, model_folder, 2)
