@@ -27,6 +27,17 @@ BASE: dict[str, Any] = {
     "recluster_every": 10,
     "stages": "divide:0.4, whole:0.55, finetune:0.05",
 }
+# What the whole network is trained with, as --profile=best but for the smaller images;
+# its features change, so that it is divided again and again.
+WHOLE_NETWORK: dict[str, Any] = {
+    "image_size": 96,
+    "augmentation": "paper(crop_area=0.25)",
+    "trainable_blocks": None,
+    "backbone_lr": 1e-4,
+    "embedding_lr": 1e-4,
+    "recluster_every": 2,
+    "cache_images": True,
+}
 # The learner and the whole embedding train together, so nothing has to be joined.
 TOGETHER: dict[str, Any] = {
     "train": "learner+whole",
@@ -133,3 +144,23 @@ IDEAS: dict[str, dict[str, Any]] = {
     "rate 3e-4": {"embedding_lr": 3e-4},
     "cosine": {"lr_schedule": "cosine"},
 }
+
+# What only a network whose backbone trains can try.
+_HEAD: dict[str, Any] = {"head_epochs": 2, "embedding_lr": 1e-3}
+WHOLE_IDEAS: dict[str, dict[str, Any]] = {
+    "head first": _HEAD,
+    "head first, dropout 0.2": {**_HEAD, "dropout": 0.2},
+    "head first, layer decay 0.8, dropout 0.2": {
+        **_HEAD,
+        "dropout": 0.2,
+        "layer_decay": 0.8,
+    },
+    "head's rate 1e-3": {"embedding_lr": 1e-3},
+    "head's rate 1e-3, dropout 0.2": {"embedding_lr": 1e-3, "dropout": 0.2},
+    "adapters, rank 8": {"lora_rank": 8, "backbone_lr": 1e-3, "embedding_lr": 1e-3},
+    "cosine, dropout 0.2": {"lr_schedule": "cosine", "dropout": 0.2},
+}
+# The averaged weights are scored on held-out classes only, so those ideas are left out.
+_OF_ALL = {name: changes for name, changes in IDEAS.items() if "ema" not in changes}
+NETWORKS = {"frozen": IDEAS, "whole": {**_OF_ALL, **WHOLE_IDEAS}}
+"""The ideas of each: of the embedding of a frozen backbone, or of the whole network."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from benchmarks.ablation.ideas import BASE, IDEAS, LOSSES
+from benchmarks.ablation.ideas import BASE, LOSSES, NETWORKS, WHOLE_NETWORK
 from dce_tf.clustering import Division
 from dce_tf.config import Config
 from dce_tf.datasets import Images
@@ -78,9 +79,28 @@ def read_material(where: Mapping[str, Any], backbone: str, cache: Path) -> Mater
     return Material(part(splits.train), query, gallery)
 
 
-def config_of(idea: str, loss: str, seed: int, epochs: int) -> Config:
-    """Returns the settings of a run."""
-    settings = {**BASE, "loss": LOSSES[loss], **IDEAS[idea]}
+def config_of(
+    idea: str, loss: str, seed: int, epochs: int, *, whole: bool = False
+) -> Config:
+    """Returns the settings of a run.
+
+    Args:
+        idea: Of `NETWORKS`.
+        loss: Of `LOSSES`.
+        seed: Of the run, and of the classes that it holds out.
+        epochs: How long it trains.
+        whole: Whether the whole network trains, and not the embedding alone.
+    """
+    network = {}
+    if whole:
+        every = math.ceil(epochs / LOOKS)
+        network = {
+            **WHOLE_NETWORK,
+            "val_fraction": VAL_FRACTION,
+            "evaluate_every": every,
+        }
+    own = NETWORKS["whole" if whole else "frozen"][idea]
+    settings = {**BASE, **network, "loss": LOSSES[loss], **own}
     return Config(**{**settings, "num_epochs": epochs, "random_seed": seed})
 
 

@@ -10,12 +10,22 @@ from pathlib import Path
 
 from scipy import stats
 
-from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES, REGULARISED, SETS
+from benchmarks.ablation.ideas import (
+    BASELINE,
+    LOSSES,
+    NETWORKS,
+    REGULARISED,
+    SETS,
+)
 
+ALL_IDEAS = NETWORKS["frozen"] | NETWORKS["whole"]
 DOCS = Path(__file__).parents[2] / "docs"
-RESULTS = DOCS / "ablation.csv"
+RESULTS = {
+    "frozen": DOCS / "ablation.csv",
+    "whole": DOCS / "ablation-whole.csv",
+}  # By what trains: the embedding alone, or the whole network.
 PAGE = DOCS / "ablation.md"
-BEGIN, END = "<!-- tables -->", "<!-- end -->"
+MARKS = ("<!-- {} tables -->", "<!-- end of {} tables -->")
 KEY = ("set", "loss", "idea", "epochs", "seed")
 COLUMNS = (
     *KEY,
@@ -31,7 +41,7 @@ COLUMNS = (
 Row = dict[str, str]
 
 
-def read_rows(path: Path = RESULTS) -> list[Row]:
+def read_rows(path: Path) -> list[Row]:
     """Returns the runs that are done."""
     if not path.is_file():
         return []
@@ -39,7 +49,7 @@ def read_rows(path: Path = RESULTS) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def add_row(row: Row, path: Path = RESULTS) -> None:
+def add_row(row: Row, path: Path) -> None:
     """Stores a run that is done; several processes may."""
     is_new = not path.is_file()
     with path.open("a", encoding="utf-8", newline="") as file:
@@ -107,7 +117,7 @@ def _table(rows: Sequence[Row]) -> Iterable[str]:
     )
     yield "| --- " * 10 + "|"
     baseline = [row for row in rows if row["idea"] == BASELINE]
-    for idea in IDEAS:
+    for idea in ALL_IDEAS:
         own = [row for row in rows if row["idea"] == idea]
         if own:
             cells = [idea, _mean(own, "val_best"), _mean(own, "best_recall@1")]
@@ -122,8 +132,8 @@ def _beside_dropout(rows: Sequence[Row]) -> Iterable[str]:
     alone = [row for row in rows if row["idea"] == REGULARISED]
     ideas = [
         idea
-        for idea, settings in IDEAS.items()
-        if settings.get("dropout") == IDEAS[REGULARISED]["dropout"]
+        for idea, settings in ALL_IDEAS.items()
+        if settings.get("dropout") == ALL_IDEAS[REGULARISED]["dropout"]
         and idea != REGULARISED
     ]
     lines = []
@@ -159,9 +169,10 @@ def _mean(rows: Sequence[Row], name: str) -> str:
     return f"{statistics.mean(float(row[name]) for row in rows):.4f}"
 
 
-def write_page(rows: Sequence[Row], page: Path = PAGE) -> None:
-    """Puts the tables between the marks of the page."""
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    text = f"{before}{BEGIN}\n\n{tables(rows)}\n{END}{after}"
+def write_page(rows: Sequence[Row], network: str, page: Path = PAGE) -> None:
+    """Puts the tables of a network between its marks of the page."""
+    begin, end = (mark.format(network) for mark in MARKS)
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    text = f"{before}{begin}\n\n{tables(rows)}\n{end}{after}"
     page.write_text(text, encoding="utf-8")

@@ -7,12 +7,14 @@ import pytest
 from PIL import Image
 
 from benchmarks.ablation import results, routing
-from benchmarks.ablation.ideas import BASELINE, IDEAS, LOSSES, REGULARISED
+from benchmarks.ablation.ideas import BASELINE, LOSSES, NETWORKS, REGULARISED
 from benchmarks.ablation.laboratory import Material, Part, config_of, train
 from benchmarks.ablation.picture import draw
 from benchmarks.ablation.routing import routed
+from benchmarks.ablation.whole import train_whole
 from dce_tf.datasets import Images
 from dce_tf.runs.session import check
+from tests import fakes
 
 
 def part(classes: int, seed: int, each: int = 8) -> Part:
@@ -26,13 +28,18 @@ def part(classes: int, seed: int, each: int = 8) -> Part:
     return Part(Images(paths, labels, names), features.astype(np.float32))
 
 
-@pytest.mark.parametrize("idea", IDEAS)
-def test_every_idea_can_work_with_equal_steps(idea: str) -> None:
+@pytest.mark.parametrize(
+    ("network", "idea"), [(name, idea) for name in NETWORKS for idea in NETWORKS[name]]
+)
+def test_every_idea_can_work_with_equal_steps(network: str, idea: str) -> None:
     for loss in LOSSES:
-        config = config_of(idea, loss, seed=0, epochs=40)
+        config = config_of(idea, loss, seed=0, epochs=8, whole=network == "whole")
         check(config)
         assert config.division.cluster_batches == "share"
-        assert config.division.num_epochs == 40
+        assert config.division.num_epochs == 8
+        assert (config.network.trainable_blocks == 0) == (network == "frozen")
+        for name, value in NETWORKS[network][idea].items():
+            assert config.as_dict()[name] == value
 
 
 def test_runs_are_scored_on_classes_that_are_held_out() -> None:
@@ -50,6 +57,27 @@ def test_runs_are_scored_on_classes_that_are_held_out() -> None:
     assert float(row["last_map@r"]) == pytest.approx(
         scores[5]["test"]["map@r"], abs=1e-4
     )
+
+
+def test_whole_network_is_scored_as_the_program_scores_it(tmp_path: Path) -> None:
+    fakes.write_csv(tmp_path, num_classes=10, images_per_class=8)
+    config = config_of("dropout 0.2", "multi_similarity", seed=0, epochs=5, whole=True)
+    config = config.replace(
+        dataset="csv",
+        data_dir=str(tmp_path),
+        backbone="small",
+        image_size=16,
+        batch_size=8,
+        cache_images=False,
+        num_epochs=3,
+        evaluate_every=2,
+    )
+    scores = train_whole(config)
+    assert sorted(scores) == [2, 3]
+    once_more = train_whole(config)
+    assert once_more == scores
+    assert 0 < scores[3]["test"]["map@r"] <= 1
+    assert scores[3]["test"] != scores[3]["val"]
 
 
 def row(idea: str, seed: int, score: float) -> results.Row:
@@ -104,9 +132,10 @@ def test_rows_are_added_and_read(tmp_path: Path) -> None:
     assert results.read_rows(file) == rows
 
 
-def test_tables_of_the_page_are_those_of_the_runs() -> None:
+@pytest.mark.parametrize("network", results.RESULTS)
+def test_tables_of_the_page_are_those_of_the_runs(network: str) -> None:
     page = results.PAGE.read_text(encoding="utf-8")
-    rows = results.read_rows()
+    rows = results.read_rows(results.RESULTS[network])
     assert rows
     assert results.tables(rows) in page
     keys = [tuple(each[name] for name in results.KEY) for each in rows]
@@ -115,12 +144,17 @@ def test_tables_of_the_page_are_those_of_the_runs() -> None:
 
 def test_page_is_written_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before {results.BEGIN} old {results.END} after")
+    page.write_text(
+        "before <!-- frozen tables --> old <!-- end of frozen tables --> between "
+        "<!-- whole tables --> kept <!-- end of whole tables --> after"
+    )
     rows = [row(BASELINE, 0, 0.5)]
-    results.write_page(rows, page)
+    results.write_page(rows, "frozen", page)
     text = page.read_text()
     assert text.startswith("before")
-    assert text.endswith("after")
+    assert text.endswith(
+        "between <!-- whole tables --> kept <!-- end of whole tables --> after"
+    )
     assert "old" not in text
     assert results.tables(rows) in text
 

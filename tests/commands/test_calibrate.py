@@ -64,6 +64,7 @@ def run(original: RunDirectory, tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_what_was_learned_goes_from_the_run_to_the_index(
     run: RunDirectory, capsys
 ) -> None:

@@ -11,6 +11,7 @@ from tests import fakes
 from tests.sweep.finished import finish
 
 
+@pytest.mark.slow
 def test_drawn_combination_that_cannot_work_is_one_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

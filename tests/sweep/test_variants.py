@@ -26,6 +26,7 @@ def test_a_run_is_named_after_what_varies() -> None:
     assert max(len(name) for name in names) < 100
 
 
+@pytest.mark.slow
 def test_runs_that_are_done_are_not_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

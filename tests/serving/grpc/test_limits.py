@@ -148,6 +148,7 @@ def test_the_pixels_of_all_images_of_a_call_are_bounded(
     assert "1,000 at once (--max_request_pixels)" in words
 
 
+@pytest.mark.slow
 def test_memory_is_shared_with_requests_over_http(
     serve: Callable[..., Served], connect: Callable[..., Stubs]
 ) -> None:
