@@ -18,14 +18,12 @@ from dce_tf.runs.exporting import (
     ExportSettings,
     export_model,
     export_run,
-    feature_source,
-    image_source,
-    place_source,
 )
 from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.plain import plain_config
 from dce_tf.runs.plugged import settings_of
 from dce_tf.runs.pushed import PushedModel
+from dce_tf.runs.training_images import TrainingImages
 
 
 def run(settings: Mapping[str, Any], arguments: Sequence[str]) -> int:
@@ -100,11 +98,7 @@ def _sources(image_size: int, data: dict[str, Any]) -> dict[str, Any]:
     if not data:
         return {}
     config = plain_config({**data, "image_size": image_size})
-    return {
-        "real_images": image_source(config),
-        "features": feature_source(config),
-        "places": place_source(config),
-    }
+    return {"training": TrainingImages(config)}
 
 
 def _export_run(

@@ -87,8 +87,8 @@ def _found(
             "for `evaluate`."
         )
     check_codes(collection.place_codes, model.place_codes)
-    found = collection.search(model.embeddings(paths), max(k, look.top), where)
-    places = model.places(paths)
+    vectors, places = model.looks(paths)
+    found = collection.search(vectors, max(k, look.top), where)
     return [
         look_again(look, collection, own, hits)
         for own, hits in zip(places, found, strict=True)

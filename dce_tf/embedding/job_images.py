@@ -88,7 +88,7 @@ def embed_images(
     places = None
     if model.place_codes is not None:
         codes = [found.places for found in found_all if found.places is not None]
-        places = np.stack(codes) if codes else model.places_of([])
+        places = np.stack(codes) if codes else model.look([])[1]
     return Embedded(vectors.reshape(-1, model.embedding_dim), bad, places)
 
 
@@ -136,10 +136,12 @@ def _embed_all(model: ServedModel, contents: Sequence[bytes]) -> list[_Result]:
     if not contents:
         return []
     try:
-        rows = model.embed(contents)
-        places: Sequence[Places | None] = [None] * len(rows)
-        if model.place_codes is not None:
-            places = list(model.places_of(contents))
+        places: Sequence[Places | None] = [None] * len(contents)
+        if model.place_codes is None:
+            rows = model.embed(contents)
+        else:
+            rows, codes = model.look(contents)
+            places = list(codes)
     except tf.errors.InvalidArgumentError as error:
         if len(contents) == 1:
             return [what_is_wrong(error)]
@@ -147,6 +149,6 @@ def _embed_all(model: ServedModel, contents: Sequence[bytes]) -> list[_Result]:
         first = _embed_all(model, contents[:middle])
         return first + _embed_all(model, contents[middle:])
     return [
-        _Found(row, codes) if np.isfinite(row).all() else _NOT_FINITE
-        for row, codes in zip(rows, places, strict=True)
+        _Found(row, own) if np.isfinite(row).all() else _NOT_FINITE
+        for row, own in zip(rows, places, strict=True)
     ]

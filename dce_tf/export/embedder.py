@@ -178,7 +178,8 @@ class ServableEmbedder:
         """Returns the function of `places`.
 
         From `image_bytes`, string `(batch,)`, to `places`, int8 `(batch, places,
-        numbers)`: codes of what is where; see `network.places`.
+        numbers)`: codes of what is where; see `network.places`. And to `embedding`, as
+        of `serving_default`, so that who wants both decodes each image once.
 
         Args:
             places: Gives them.
@@ -187,8 +188,8 @@ class ServableEmbedder:
         @graph_of(tf.TensorSpec((None,), tf.string, "image_bytes"))
         def look(image_bytes: Any) -> dict[str, Any]:
             images = self._read(image_bytes)
-            computed = partial(self._computed, places)
-            return {PLACES: self._of_any_number(computed, images)}
+            codes = self._of_any_number(partial(self._computed, places), images)
+            return {"embedding": self.embed_images(images), PLACES: codes}
 
         return traced(look)
 

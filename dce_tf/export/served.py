@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from dce_tf.images.webp import announce_alpha
 from dce_tf.index.collection import Places
 
 Embeddings = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 BATCHES_AHEAD = 2  # Whose files are read before the model wants them.
 
@@ -126,14 +127,15 @@ class ServedModel:
                 "--places`."
             )
 
-    def places_of(self, encoded: Sequence[bytes]) -> Places:
-        """Returns the codes of the places of one batch, for a second look.
+    def look(self, encoded: Sequence[bytes]) -> tuple[Embeddings, Places]:
+        """Embeds one batch, and computes the codes of its places for a second look.
 
         Args:
             encoded: Contents of image files.
 
         Returns:
-            int8 `(num_images, places, dim)`; see `network.places`.
+            The embeddings, as of `embed`, and int8 `(num_images, places, numbers)`; see
+            `network.places`.
 
         Raises:
             UsageError: If the model was exported without what that needs.
@@ -142,27 +144,31 @@ class ServedModel:
         self.require_places()
         safe = [announce_alpha(content) for content in encoded]
         found = self._loaded.signatures[PLACES](tf.constant(safe, tf.string))
-        array: Places = found[PLACES].numpy()
-        return array
+        return found["embedding"].numpy(), found[PLACES].numpy()
 
-    def places(
+    def looks(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
-    ) -> Places:
-        """Returns the codes of the places of image files, as `places_of` does."""
-        return self._in_batches(self.places_of, paths, on_batch)
+    ) -> tuple[Embeddings, Places]:
+        """Returns what `look` does, of image files."""
+        vectors, places = zip(
+            *self._batches(self.look, paths, on_batch) or [self.look([])], strict=True
+        )
+        return np.concatenate(vectors), np.concatenate(places)
 
     def embeddings(
         self, paths: Sequence[str], on_batch: Callable[[int], None] = lambda _: None
     ) -> Embeddings:
         """Embeds image files; see `evaluation.evaluator.Embedder`."""
-        return self._in_batches(self.embed, paths, on_batch)
+        parts = self._batches(self.embed, paths, on_batch)
+        return np.concatenate(parts) if parts else self.embed([])
 
-    def _in_batches(
+    def _batches(
         self,
-        function: Callable[[Sequence[bytes]], Any],
+        function: Callable[[Sequence[bytes]], T],
         paths: Sequence[str],
         on_batch: Callable[[int], None],
-    ) -> Any:
+    ) -> list[T]:
+        """Calls a function with image files, a batch at a time."""
         files = map_ahead(
             lambda path: Path(path).read_bytes(),
             paths,
@@ -174,4 +180,4 @@ class ServedModel:
             parts.append(function(batch))
             done += len(batch)
             on_batch(done)
-        return np.concatenate(parts) if parts else function([])
+        return parts

@@ -12,9 +12,8 @@ from dce_tf.datasets import Images, Search
 from dce_tf.retrieval.euclidean import EuclideanScorer
 from dce_tf.retrieval.intervals import Interval, class_intervals
 from dce_tf.retrieval.metrics import Labels, Values, mean_scores, score_queries
-from dce_tf.retrieval.ranking import Keys, Rows
-from dce_tf.retrieval.rerankers import Reranker
-from dce_tf.retrieval.rerankers.local import LocalOf
+from dce_tf.retrieval.ranking import Keys, Rows, Scorer
+from dce_tf.retrieval.rerankers import Asked, Reranker
 from dce_tf.retrieval.vectors import Numbers, comparable
 
 EXCLUSIONS = ("none", "same_image", "same_camera")
@@ -91,11 +90,10 @@ def score_search(
         if same:
             asked = there
         keys = query_keys[rows], gallery_keys[others]
-        if isinstance(rerank, LocalOf):
-            rerank_these: Reranker | None = rerank.of_rows(rows, others, keys)
+        if rerank is None:
+            scorer: Scorer = EuclideanScorer(asked, there)
         else:
-            rerank_these = rerank
-        scorer = (rerank_these or _plain)(asked, there, same)
+            scorer = rerank(Asked(asked, there, same, rows, others, keys))
         labels.append(search.query.labels[rows])
         parts.append(
             score_queries(
@@ -110,11 +108,6 @@ def score_search(
         )
     values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return SearchScores(values, np.concatenate(labels))
-
-
-def _plain(query: Numbers, gallery: Numbers, same: bool) -> EuclideanScorer:
-    del same
-    return EuclideanScorer(query, gallery)
 
 
 def drawn_parts(

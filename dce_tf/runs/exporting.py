@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
-from dce_tf.base.errors import UsageError, first_line
-from dce_tf.base.program import PROGRAM
+from dce_tf.base.errors import UsageError
 from dce_tf.base.registry import suggest
 from dce_tf.config import Config
 from dce_tf.export import EXPORT_FORMATS, ServableEmbedder, write_version
@@ -21,24 +16,18 @@ from dce_tf.export.formats import ExportFormat
 from dce_tf.export.truncation import drop_heads, keep_learners
 from dce_tf.export.whitening import (
     Whitening,
-    check_count,
     check_width,
     fit_whitening,
     project,
     whiten_model,
 )
-from dce_tf.images import preprocessing
 from dce_tf.index.calibration import Calibration
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.network.places import PlaceHead
 from dce_tf.record.run_directory import RunDirectory
-from dce_tf.reports.display import Display
-from dce_tf.runs.broken import known_broken
 from dce_tf.runs.calibrating import read_calibration
 from dce_tf.runs.card import model_card
-from dce_tf.runs.loading import read_splits
-from dce_tf.runs.places import learn_places
-from dce_tf.runs.session import build_extractor
+from dce_tf.runs.training_images import TrainingImages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +90,7 @@ def export_run(
         card=model_card(config, report, run.teacher()),
         calibration=read_calibration(run, model),
         labels=labels.read_text("utf-8").splitlines() if labels.is_file() else (),
-        real_images=image_source(data or config, run.bad_images_file),
-        features=feature_source(data or config, run.bad_images_file),
-        places=place_source(data or config, run.bad_images_file),
+        training=TrainingImages(data or config, run.bad_images_file),
         wait=wait,
     )
 
@@ -117,9 +104,7 @@ def export_model(
     card: Mapping[str, Any],
     calibration: Calibration | None = None,
     labels: Sequence[str] = (),
-    real_images: Callable[[int], Any] | None = None,
-    features: Callable[[EmbeddingModel], Any] | None = None,
-    places: Callable[[EmbeddingModel], PlaceHead] | None = None,
+    training: TrainingImages | None = None,
     wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Exports a model as the next version in a folder; returns where.
@@ -133,9 +118,7 @@ def export_model(
         calibration: What its scores mean; left out of the card where the export has
             other scores: with fewer learners, whitened, or with weights of 8 bits.
         labels: The classes it was trained on.
-        real_images: Draws images to quantise with.
-        features: Returns the features of images to learn whitening from.
-        places: Learns what places are compared by.
+        training: What it may learn from: how to quantise, whiten, and compare places.
         wait: As in `write_version`.
 
     Raises:
@@ -145,7 +128,7 @@ def export_model(
         settings.format,
         top_k_index=settings.top_k_index,
         top_k=settings.top_k,
-        real_images=real_images,
+        real_images=training and training.draw,
     )
     if settings.top_k_index is not None and not export_format.has_search:
         raise UsageError(
@@ -162,9 +145,9 @@ def export_model(
         model = keep_learners(model, settings.embedding_learners)
     model = drop_heads(model)
     if settings.whiten is not None:
-        model, whitening = _whitened(model, settings.whiten, features)
+        model, whitening = _whitened(model, settings.whiten, training)
         card = {**card, "whitening": whitening.as_json()}
-    head = _places(model, places) if settings.places else None
+    head = _places(model, training) if settings.places else None
     embedder = ServableEmbedder(model, image_size, precision, head)
     if calibration is not None and _scores_alike(settings, precision):
         card = {**card, **calibration_card(calibration)}
@@ -177,27 +160,25 @@ def _scores_alike(settings: ExportSettings, precision: str) -> bool:
 
 
 def _whitened(
-    model: EmbeddingModel, kept: int, features: Callable[[EmbeddingModel], Any] | None
+    model: EmbeddingModel, kept: int, training: TrainingImages | None
 ) -> tuple[EmbeddingModel, Whitening]:
     check_width(kept, model.embedding.units)
-    if features is None:
+    if training is None:
         raise UsageError(
             f"--whiten={kept} is learned from training images: pass --dataset and "
             "--data_dir, or name a run."
         )
-    whitening = fit_whitening(project(model, features(model)), kept)
+    whitening = fit_whitening(project(model, training.features(model)), kept)
     return whiten_model(model, whitening), whitening
 
 
-def _places(
-    model: EmbeddingModel, learn: Callable[[EmbeddingModel], PlaceHead] | None
-) -> PlaceHead:
-    if learn is None:
+def _places(model: EmbeddingModel, training: TrainingImages | None) -> PlaceHead:
+    if training is None:
         raise UsageError(
             "--places is learned from training images: pass --dataset and --data_dir, "
             "or name a run."
         )
-    return learn(model)
+    return training.places(model)
 
 
 def _check_precision(precision: str | None, export_format: ExportFormat) -> str:
@@ -208,102 +189,3 @@ def _check_precision(precision: str | None, export_format: ExportFormat) -> str:
             f"{' and '.join(known)}.{suggest(precision, known)}"
         )
     return precision or known[0]
-
-
-def image_source(
-    config: Config, bad_images_file: Path | None = None
-) -> Callable[[int], Any]:
-    """Returns what draws images of the training split, the same each time.
-
-    Args:
-        config: Names the data set.
-        bad_images_file: The list of broken images, which are left out; None if there
-            is none.
-
-    Returns:
-        From a number to at most that many images, float32 `(images, image_size,
-        image_size, 3)`, 0 to 255.
-    """
-
-    def draw(count: int) -> Any:
-        paths = _train_paths(config, bad_images_file)
-        order = np.random.default_rng(0).permutation(len(paths))[:count]
-        return np.stack([_read(paths[row], config.data.image_size) for row in order])
-
-    return draw
-
-
-def feature_source(
-    config: Config, bad_images_file: Path | None = None
-) -> Callable[[EmbeddingModel], Any]:
-    """Returns what runs a model over the training split.
-
-    Args:
-        config: Names the data set.
-        bad_images_file: The list of broken images, which are left out; None if there
-            is none.
-
-    Returns:
-        From a model to the features of the images, float32 `(num_images,
-        feature_dim)`. It raises a ValueError where there are no more of them than the
-        embedding has numbers, and where one cannot be decoded.
-    """
-
-    def run(model: EmbeddingModel) -> Any:
-        paths = _train_paths(config, bad_images_file)
-        check_count(len(paths), model.embedding.units)
-        display = Display()
-        with _explained(), display.task("training images", len(paths)) as update:
-            return build_extractor(model, config.data).features(
-                paths, lambda done: update(done, "")
-            )
-
-    return run
-
-
-def place_source(
-    config: Config, bad_images_file: Path | None = None
-) -> Callable[[EmbeddingModel], PlaceHead]:
-    """Returns what learns from the training split what places are compared by.
-
-    Args:
-        config: Names the data set.
-        bad_images_file: The list of broken images, which are left out; None if there
-            is none.
-    """
-
-    def learn(model: EmbeddingModel) -> PlaceHead:
-        with _explained():
-            return learn_places(
-                model, config.data, _train_paths(config, bad_images_file)
-            )
-
-    return learn
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Says of a training image that cannot be decoded what to do."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(
-            f"A training image cannot be decoded: {first_line(error)}. `{PROGRAM} "
-            "data` lists those that are broken. Mend or remove them."
-        ) from error
-
-
-def _train_paths(config: Config, bad_images_file: Path | None) -> list[str]:
-    train = read_splits(config.data).train
-    broken = (bad_images_file and known_broken(bad_images_file)) or {}
-    return [path for path in train.paths if path not in broken]
-
-
-def _read(path: str, image_size: int) -> Any:
-    try:
-        picture = preprocessing.open_picture(Path(path).read_bytes())
-        return preprocessing.evaluation_image(picture, image_size)
-    except tf.errors.InvalidArgumentError as error:
-        raise ValueError(
-            f"{path} cannot be decoded: {first_line(error)}. Mend or remove it."
-        ) from error

@@ -16,9 +16,9 @@ from dce_tf.export.served import ServedModel
 from dce_tf.index.collection import Places
 from dce_tf.network.model import EmbeddingModel
 from dce_tf.reports.display import Display
-from dce_tf.runs.exporting import place_source
 from dce_tf.runs.opening import Opened
 from dce_tf.runs.places import read_batches
+from dce_tf.runs.training_images import TrainingImages
 
 PlacesOf = Callable[[Images], Places]
 
@@ -48,7 +48,8 @@ def places_of(opened: Opened, display: Display) -> PlacesOf:
         )
     data = opened.config.data
     run = opened.run
-    head = place_source(opened.config, run.bad_images_file if run else None)(model)
+    images = TrainingImages(opened.config, run.bad_images_file if run else None)
+    head = images.places(model)
     compute = tf.function(head, autograph=False)
     return lambda images: _computed(compute, data, images, display)
 
@@ -67,4 +68,4 @@ def _computed(
 
 def _served(model: ServedModel, images: Images, display: Display) -> Places:
     with display.task("places", len(images)) as update:
-        return model.places(images.paths, lambda done: update(done, ""))
+        return model.looks(images.paths, lambda done: update(done, ""))[1]

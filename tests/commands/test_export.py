@@ -16,11 +16,11 @@ from dce_tf.export.served import ServedModel
 from dce_tf.export.whitening import fit_whitening, project
 from dce_tf.images import preprocessing
 from dce_tf.record.run_directory import RunDirectory
-from dce_tf.runs.exporting import image_source
 from dce_tf.runs.outcome import load_best_model
 from dce_tf.runs.places import learn_places
 from dce_tf.runs.session import build_extractor
 from dce_tf.runs.train import train
+from dce_tf.runs.training_images import TrainingImages
 from tests import fakes
 
 SIZE = 32
@@ -137,15 +137,15 @@ def test_broken_images_are_no_examples(run: RunDirectory, tmp_path: Path) -> Non
     root = fakes.write_csv(tmp_path / "data", num_classes=12, images_per_class=8)
     config = run.config().replace(data_dir=str(root))
     listed = tmp_path / "bad_images.json"
-    whole = image_source(config, listed)(1000)
+    whole = TrainingImages(config, listed).draw(1000)
     broken = DATASETS.build(config.data.dataset, data_dir=str(root)).train.paths[0]
     Path(broken).write_bytes(b"no image")
     with pytest.raises(ValueError, match=f"{broken} cannot be decoded"):
-        image_source(config, listed)(1000)
+        TrainingImages(config, listed).draw(1000)
     listed.write_text(json.dumps({broken: "no image"}))
-    assert len(image_source(config, listed)(1000)) == len(whole) - 1
-    few = image_source(config, listed)(5)
-    np.testing.assert_array_equal(few, image_source(config, listed)(9)[:5])
+    assert len(TrainingImages(config, listed).draw(1000)) == len(whole) - 1
+    few = TrainingImages(config, listed).draw(5)
+    np.testing.assert_array_equal(few, TrainingImages(config, listed).draw(9)[:5])
 
 
 @pytest.mark.slow
@@ -220,11 +220,14 @@ def test_places_are_learned_from_the_training_split(
     head = learn_places(load_best_model(run), config, paths)
     images = np.stack([image_of(path) for path in files])
     served = ServedModel(folder)
-    codes = served.places([str(path) for path in files])
+    vectors, codes = served.looks([str(path) for path in files])
+    np.testing.assert_allclose(
+        vectors, served.embeddings([str(path) for path in files]), atol=1e-6
+    )
     assert codes.dtype == np.int8
     differences = np.abs(codes.astype(int) - np.asarray(head(images)).astype(int))
     assert differences.max() <= 1
-    assert served.places([]).shape == (0, *codes.shape[1:])
+    assert served.looks([])[1].shape == (0, *codes.shape[1:])
     # The embedding is the same, and so is the model.
     plain = run.export / "1"
     assert served.fingerprint == ServedModel(plain).fingerprint
@@ -232,7 +235,7 @@ def test_places_are_learned_from_the_training_split(
     assert card["places"] == {"numbers": codes.shape[2], "digest": served.place_codes}
     assert ServedModel(plain).place_codes is None
     with pytest.raises(UsageError, match=r"export\s+RUN --places"):
-        ServedModel(plain).places([str(files[0])])
+        ServedModel(plain).looks([str(files[0])])
 
 
 def image_of(path: Path) -> np.ndarray:

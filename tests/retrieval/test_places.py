@@ -7,7 +7,7 @@ from dce_tf.base.errors import UsageError
 from dce_tf.datasets import Images, Search
 from dce_tf.retrieval.places import match_places
 from dce_tf.retrieval.protocols import score_search
-from dce_tf.retrieval.rerankers import RERANKERS
+from dce_tf.retrieval.rerankers import RERANKERS, Asked
 from dce_tf.retrieval.rerankers.local import Local
 
 
@@ -145,7 +145,7 @@ def test_a_collapsed_network_finds_nothing() -> None:
 def test_embeddings_alone_have_no_places() -> None:
     vectors = unit((6, 4), 8)
     with pytest.raises(UsageError, match="compares places of images"):
-        RERANKERS.build("local")(vectors, vectors, True)
+        RERANKERS.build("local")(Asked(vectors, vectors, True))
 
 
 @pytest.mark.parametrize("spec", ["local(top=1)", "local(weight=0)", "local(top=0)"])

@@ -4,7 +4,7 @@ import pytest
 from dce_tf.base.errors import UsageError
 from dce_tf.datasets import Search
 from dce_tf.retrieval import score_search
-from dce_tf.retrieval.rerankers import RERANKERS
+from dce_tf.retrieval.rerankers import RERANKERS, Asked
 from dce_tf.retrieval.rerankers.local import Local
 from tests.retrieval.test_protocols import images
 
@@ -84,7 +84,7 @@ def test_k_reciprocal_equals_a_plain_loop(form: str, same: bool, k2: int) -> Non
     mixed = 0.7 * jaccard + 0.3 * apart_by_loop(everything, form == "program")
     expected = mixed[: len(query), 0 if same else len(query) :]
     spec = f"k_reciprocal(k1=8, k2={k2}, form={form})"
-    scorer = RERANKERS.build(spec)(query, gallery, same)
+    scorer = RERANKERS.build(spec)(Asked(query, gallery, same))
     got = -scorer(np.arange(len(query)))
     off_diagonal = ~np.eye(len(query), len(gallery), dtype=bool) | (not same)
     np.testing.assert_allclose(got[off_diagonal], expected[off_diagonal], atol=1e-5)
@@ -126,7 +126,7 @@ def test_query_expansion_equals_a_plain_loop(alpha: float, same: bool) -> None:
     gallery, _ = clusters(0, 50)
     query = gallery if same else clusters(1, 20)[0]
     scorer = RERANKERS.build(f"query_expansion(n=3, alpha={alpha})")(
-        query, gallery, same
+        Asked(query, gallery, same)
     )
     got = scorer(np.arange(len(query)))
     for i, vector in enumerate(query):
@@ -156,7 +156,7 @@ def test_every_reranking_helps_in_noisy_clusters(name: str) -> None:
 @pytest.mark.parametrize("name", OF_EMBEDDINGS)
 def test_every_reranking_survives_few_images_and_duplicates(name: str) -> None:
     x = np.ones((3, 4), np.float32) / 2
-    scores = RERANKERS.build(name)(x, x, True)(np.arange(3))
+    scores = RERANKERS.build(name)(Asked(x, x, True))(np.arange(3))
     assert scores.shape == (3, 3)
     assert np.isfinite(scores).all()
 

@@ -13,8 +13,8 @@ from dce_tf.base.errors import UsageError
 from dce_tf.retrieval.euclidean import EuclideanScorer
 from dce_tf.retrieval.neighbours import find_neighbours
 from dce_tf.retrieval.ranking import Rows
-from dce_tf.retrieval.rerankers import RERANKERS
-from dce_tf.retrieval.vectors import Embeddings, Numbers, centred
+from dce_tf.retrieval.rerankers import RERANKERS, Asked
+from dce_tf.retrieval.vectors import Embeddings, centred
 
 Sparse = Any  # SciPy's sparse arrays have no types.
 
@@ -74,10 +74,9 @@ class KReciprocal:
                 f"k1={self.k1}, k2={self.k2}, weight={self.weight}."
             )
 
-    def __call__(
-        self, query: Numbers, gallery: Numbers, same: bool
-    ) -> KReciprocalScorer:
+    def __call__(self, asked: Asked) -> KReciprocalScorer:
         """Finds the neighbourhoods of all images; see `Reranker`."""
+        query, gallery, same = asked.query, asked.gallery, asked.same
         images = gallery if same else np.concatenate([query, gallery])
         images, _ = centred(images, images)
         squares = _largest_squares(images) if self.form == "program" else None

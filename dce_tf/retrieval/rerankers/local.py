@@ -11,9 +11,9 @@ from dce_tf.base.errors import UsageError
 from dce_tf.index.collection import Places
 from dce_tf.retrieval.euclidean import EuclideanScorer
 from dce_tf.retrieval.places import match_places
-from dce_tf.retrieval.ranking import Keys, Rows, Scorer
-from dce_tf.retrieval.rerankers import RERANKERS
-from dce_tf.retrieval.vectors import Embeddings, Numbers
+from dce_tf.retrieval.ranking import Rows, Scorer
+from dce_tf.retrieval.rerankers import RERANKERS, Asked
+from dce_tf.retrieval.vectors import Embeddings
 
 
 @RERANKERS.register("local")
@@ -54,13 +54,13 @@ class Local:
         """
         return cosines + self.weight * match_places(query, others)
 
-    def __call__(self, query: Numbers, gallery: Numbers, same: bool) -> Scorer:
+    def __call__(self, asked: Asked) -> Scorer:
         """Refuses: embeddings alone have no places.
 
         Raises:
             UsageError: Always.
         """
-        del query, gallery, same
+        del asked
         raise UsageError(
             "local compares places of images, which embeddings alone do not have. Use "
             "k_reciprocal or query_expansion."
@@ -82,51 +82,45 @@ class LocalOf:
 
     Attributes:
         look: How to look.
-        query: Places of the queries.
-        gallery: Those of the gallery.
-        keys: Of queries and gallery: where they are the same, the one is hidden from
-            the other, and takes no place among the first.
+        query: Places of all of its queries.
+        gallery: Those of its gallery.
     """
 
     look: Local
     query: Places
     gallery: Places
-    keys: tuple[Keys, Keys] | None = None
 
-    def of_rows(
-        self, query: Rows | slice, gallery: Rows | slice, keys: tuple[Keys, Keys]
-    ) -> LocalOf:
-        """Returns the same for some of the images, of which these are the keys."""
-        return LocalOf(self.look, self.query[query], self.gallery[gallery], keys)
-
-    def __call__(self, query: Numbers, gallery: Numbers, same: bool) -> Scorer:
-        """Re-ranks; see `Reranker`."""
-        del same  # Keys say so.
-        return _LocalScorer(query, gallery, self)
+    def __call__(self, asked: Asked) -> Scorer:
+        """Re-ranks; what is hidden takes no place among the first."""
+        places = self.query[asked.query_rows], self.gallery[asked.gallery_rows]
+        return _LocalScorer(asked, places, self.look)
 
 
 class _LocalScorer(EuclideanScorer):
     """Lifts the nearest images above all others, in their new order."""
 
-    def __init__(self, query: Numbers, gallery: Numbers, local: LocalOf) -> None:
-        super().__init__(query, gallery)
-        self._local = local
+    def __init__(
+        self, asked: Asked, places: tuple[Places, Places], look: Local
+    ) -> None:
+        super().__init__(asked.query, asked.gallery)
+        self._places, self._keys, self._look = places, asked.keys, look
         lengths = self._own_lengths.max(initial=0), self._lengths.max(initial=0)
         # No score is larger, once it is lifted.
-        self._most = 3 * float((lengths[0] + lengths[1]) ** 2) + 6 * local.look.weight
+        self._most = 3 * float((lengths[0] + lengths[1]) ** 2) + 6 * look.weight
 
     def __call__(self, rows: Rows) -> Embeddings:
         """Returns −distance² + 2 · weight · match of the nearest, lifted."""
         scores = super().__call__(rows)
-        local, weight = self._local, 2 * self._local.look.weight
+        own, others = self._places
+        weight = 2 * self._look.weight
         for scored, row in zip(scores, rows, strict=True):
-            if local.keys is not None:
-                scored[local.keys[1] == local.keys[0][row]] = -np.inf
-            nearest = _nearest(scored, local.look.top)
+            if self._keys is not None:
+                scored[self._keys[1] == self._keys[0][row]] = -np.inf
+            nearest = _nearest(scored, self._look.top)
             if not len(nearest):
                 continue
             lift = scored.max() - scored[nearest].min() + 2 * weight
-            match = match_places(local.query[row], local.gallery[nearest])
+            match = match_places(own[row], others[nearest])
             scored[nearest] += np.float32(lift) + np.float32(weight) * match
         return scores
 

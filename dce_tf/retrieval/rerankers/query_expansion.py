@@ -9,8 +9,8 @@ import numpy as np
 from dce_tf.base.errors import UsageError
 from dce_tf.retrieval.euclidean import EuclideanScorer
 from dce_tf.retrieval.neighbours import find_neighbours
-from dce_tf.retrieval.rerankers import RERANKERS
-from dce_tf.retrieval.vectors import Numbers, vector_lengths
+from dce_tf.retrieval.rerankers import RERANKERS, Asked
+from dce_tf.retrieval.vectors import vector_lengths
 
 
 @RERANKERS.register("query_expansion")
@@ -40,8 +40,9 @@ class QueryExpansion:
                 f"received n={self.n}, alpha={self.alpha}."
             )
 
-    def __call__(self, query: Numbers, gallery: Numbers, same: bool) -> EuclideanScorer:
+    def __call__(self, asked: Asked) -> EuclideanScorer:
         """Expands the queries; see `Reranker`."""
+        query, gallery, same = asked.query, asked.gallery, asked.same
         found, _ = find_neighbours(query, gallery, self.n, exclude_self=same)
         own_lengths, lengths = vector_lengths(query), vector_lengths(gallery)
         total = query.astype(np.float64)

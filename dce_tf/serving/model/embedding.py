@@ -175,7 +175,8 @@ class GalleryEmbedder:
         Raises:
             ServingError: If an image cannot be read.
         """
-        return await self._run(images, _OUTPUT, deadline)
+        (vectors,) = await self._run(images, (_OUTPUT,), deadline)
+        return vectors
 
     async def split(
         self, images: ImageBatch, deadline: Deadline
@@ -188,21 +189,27 @@ class GalleryEmbedder:
         Raises:
             ServingError: If an image cannot be read.
         """
-        return await self._run(images, SHARES, deadline)
+        (shares,) = await self._run(images, (SHARES,), deadline)
+        return shares
 
-    async def look(self, images: ImageBatch, deadline: Deadline) -> Places:
-        """Returns the codes of places of images that were prepared for that.
+    async def look(
+        self, images: ImageBatch, deadline: Deadline
+    ) -> tuple[npt.NDArray[np.float32], Places]:
+        """Embeds images that were prepared for `PLACES`, with codes of their places.
 
         Returns:
-            int8 `(num_images, places, numbers)`; see `network.places`.
+            float32 `(num_images, embedding_dim)`, and int8 `(num_images, places,
+            numbers)`; see `network.places`.
 
         Raises:
             ServingError: If an image cannot be read.
         """
-        found: Places = await self._run(images, PLACES, deadline)
-        return found
+        vectors, places = await self._run(images, (_OUTPUT, PLACES), deadline)
+        return vectors, places
 
-    async def _run(self, images: ImageBatch, output: str, deadline: Deadline) -> Any:
+    async def _run(
+        self, images: ImageBatch, outputs: Sequence[str], deadline: Deadline
+    ) -> list[Any]:
         outcomes = await self._predictor.run(
             images.servable, images.signature, images.parts, deadline, each=True
         )
@@ -211,7 +218,9 @@ class GalleryEmbedder:
                 raise ServingError(outcome.code, f"{called}: {outcome.message}")
             if isinstance(outcome, BaseException):
                 raise outcome
-        return np.concatenate([outcome[output] for outcome in outcomes])
+        return [
+            np.concatenate([outcome[name] for outcome in outcomes]) for name in outputs
+        ]
 
 
 def require_codes(stored: str | None, given: str | None) -> None:

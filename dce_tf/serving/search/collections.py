@@ -188,8 +188,7 @@ class CollectionRoutes:
             raise invalid("'rerank' is for :search; expected none.")
         started = time.perf_counter()
         with traced("embed"):
-            vector = await self._query_vector(collection, query, received)
-            places = await self._query_places(collection, query, received)
+            vector, places = await self._asked(collection, query, received)
         embedded = time.perf_counter()
         with traced("search"):
             given = () if places is None else (places,)
@@ -224,35 +223,27 @@ class CollectionRoutes:
             shares = await self._embedder.split(prepared, deadline)
         return _json(explain_match(seen, *shares))
 
-    async def _query_vector(
+    async def _asked(
         self, collection: Collection, query: Query, received: Received
-    ) -> Vector:
-        if query.vector is not None:
-            return query.vector
+    ) -> tuple[Vector, Places | None]:
+        """Returns the embedding of a query, and its places if they are to be seen."""
         deadline = received.deadline
+        if query.vector is not None:
+            return query.vector, None
         if query.image is not None:
-            images = await self._prepare(collection, {"'image'": query.image}, received)
-            vectors = await self._embedder.embed(images, deadline)
-            vector: Vector = vectors[0]
-            return vector
+            images = {"'image'": query.image}
+            vectors, places = await self._embedded(
+                collection, images, received, with_places=query.looks_again
+            )
+            return vectors[0], None if places is None else places[0]
+        if query.looks_again:
+            require_codes(collection.place_codes, collection.place_codes)
         record_id = read_id(query.record_id)
         (record,) = await self._threads.look(deadline, collection.get, [record_id])
         if record is None:
             raise no_record(collection, record_id)
-        return record.vector
-
-    async def _query_places(
-        self, collection: Collection, query: Query, received: Received
-    ) -> Places | None:
         if not query.looks_again:
-            return None
-        deadline = received.deadline
-        if query.image is not None:
-            images = {"'image'": query.image}
-            prepared = await self._prepare(collection, images, received, PLACES)
-            return (await self._embedder.look(prepared, deadline))[0]
-        record_id = read_id(query.record_id)
-        require_codes(collection.place_codes, collection.place_codes)
+            return record.vector, None
         (found,) = await self._threads.look(deadline, collection.places, [record_id])
         if found is None:
             raise ServingError(
@@ -260,7 +251,23 @@ class CollectionRoutes:
                 f"The record {record_id!r} was stored as a vector, without places for "
                 "a second look. Leave 'rerank' out.",
             )
-        return found
+        return record.vector, found
+
+    async def _embedded(
+        self,
+        collection: Collection,
+        images: Mapping[str, bytes],
+        received: Received,
+        *,
+        with_places: bool,
+    ) -> tuple[Vector, Places | None]:
+        """Embeds images, by what errors call them."""
+        deadline = received.deadline
+        if with_places:
+            prepared = await self._prepare(collection, images, received, PLACES)
+            return await self._embedder.look(prepared, deadline)
+        prepared = await self._prepare(collection, images, received)
+        return await self._embedder.embed(prepared, deadline), None
 
     async def _upsert(self, collection: Collection, request: Request) -> int:
         received = await self._bodies.receive(request, BodyKind.LARGE)
@@ -276,12 +283,14 @@ class CollectionRoutes:
         places: Mapping[int, Places] = {}
         if images:
             named = {f"records[{n}]: 'image'": image for n, image in images.items()}
-            prepared = await self._prepare(collection, named, received)
-            embedded = await self._embedder.embed(prepared, received.deadline)
+            embedded, codes = await self._embedded(
+                collection,
+                named,
+                received,
+                with_places=collection.place_codes is not None,
+            )
             vectors |= dict(zip(images, embedded, strict=True))
-            if collection.place_codes is not None:
-                prepared = await self._prepare(collection, named, received, PLACES)
-                codes = await self._embedder.look(prepared, received.deadline)
+            if codes is not None:
                 places = dict(zip(images, codes, strict=True))
         return await self._threads.change(
             received.deadline, store, collection, entries, vectors, places

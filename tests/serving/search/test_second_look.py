@@ -76,10 +76,7 @@ def client(made: Path, collection: Collection) -> Iterator[Client]:
 def expected(made: Path, photograph: Path, collection: Collection) -> list[object]:
     """The order by hand, over all records: there are fewer than are looked at."""
     model = ServedModel(made / "model" / "1")
-    (vector,), (places,) = (
-        model.embeddings([str(photograph)]),
-        model.places([str(photograph)]),
-    )
+    (vector,), (places,) = model.looks([str(photograph)])
     records = collection.search(vector[None], 100)[0]
     codes = collection.places([hit.id for hit in records])
     scores = [
@@ -104,7 +101,7 @@ def test_places_are_stored_as_the_model_gives_them(
     hits = collection.search(np.ones((1, 8), np.float32), 40)[0]
     paths = [str(made / "images" / str(hit.id)) for hit in hits]
     codes = collection.places([hit.id for hit in hits])
-    np.testing.assert_array_equal(np.stack(codes), model.places(paths))
+    np.testing.assert_array_equal(np.stack(codes), model.looks(paths)[1])
     assert collection.places(["nobody"]) == [None]
 
 
