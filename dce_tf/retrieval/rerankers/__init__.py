@@ -19,9 +19,9 @@ class Asked:
     """What is searched for, and in what.
 
     Attributes:
-        query: Of the queries, as `vectors.comparable` returns them: their Euclidean
+        query: Embeddings of the queries, as `vectors.comparable` returns them: their Euclidean
             distances rank them.
-        gallery: Of the gallery, likewise.
+        gallery: Those of the gallery.
         same: Whether they are the same images.
         query_rows: Which queries of the whole search these are.
         gallery_rows: Which of its gallery.
