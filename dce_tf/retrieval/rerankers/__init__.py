@@ -19,8 +19,8 @@ class Asked:
     """What is searched for, and in what.
 
     Attributes:
-        query: Embeddings of the queries, as `vectors.comparable` returns them: their Euclidean
-            distances rank them.
+        query: Embeddings of the queries, as `vectors.comparable` returns them: their
+            Euclidean distances rank them.
         gallery: Those of the gallery.
         same: Whether they are the same images.
         query_rows: Which queries of the whole search these are.
