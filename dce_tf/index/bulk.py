@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dce_tf.index.checks import as_json
 from dce_tf.index.collection import Record, Vectors
+from dce_tf.index.field_indexes import make_field_indexes
 from dce_tf.index.records import APPLICATION, explained
 
 # An id has no type of its own, so that 1 and "1" are two. The vectors lie apart, so
@@ -107,6 +108,7 @@ class BulkWriter:
                 raise ValueError(
                     f"id: found {record_id!r} more than once; expected each once."
                 ) from error
+            make_field_indexes(self._connection, self._fields)
             self._connection.close()
         with self._path.open("rb") as file:
             os.fsync(file.fileno())

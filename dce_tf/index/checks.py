@@ -106,7 +106,10 @@ def as_json(metadata: Mapping[str, Any]) -> str:
         ValueError: If it is no JSON object, too long, or has a field `label`.
     """
     try:
-        text = json.dumps(dict(metadata), allow_nan=False, separators=(",", ":"))
+        # Letters as they are: SQLite finds no field whose name has escapes.
+        text = json.dumps(
+            dict(metadata), allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        )
         names_are_text = all(isinstance(name, str) for name in metadata)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"metadata: expected a JSON object ({error}).") from error
@@ -115,12 +118,19 @@ def as_json(metadata: Mapping[str, Any]) -> str:
             "metadata: expected names of fields that are text and not 'label', which "
             "is a field of its own."
         )
-    if len(text) > MOST_METADATA_BYTES:
+    if any(isinstance(value, str) and "\0" in value for value in metadata.values()):
         raise ValueError(
-            f"metadata: received {len(text)} bytes of JSON; expected at most "
+            "metadata: received text with the character 0, at which a filter would "
+            "take it to end. Leave it out."
+        )
+    # Half a surrogate pair has no UTF-8; its escape is JSON as well.
+    written = text.encode("utf-8", "backslashreplace")
+    if len(written) > MOST_METADATA_BYTES:
+        raise ValueError(
+            f"metadata: received {len(written)} bytes of JSON; expected at most "
             f"{MOST_METADATA_BYTES}."
         )
-    return text
+    return written.decode()
 
 
 def check_records(records: Sequence[Record], dim: int) -> Vectors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +30,8 @@ _GRAMMAR = (
     f"with operators {', '.join(OPERATORS)} and text, numbers, true or false as values"
 )
 _LARGEST_INTEGER = 2**63 - 1
+# What SQLite calls them.
+_TYPES = {bool: "('true', 'false')", str: "('text')", float: "('integer', 'real')"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +161,8 @@ def as_sql(conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         conditions: Of `parse_filter`.
 
     Returns:
-        An expression that is true for the records that count, and its parameters. All
-        that a user wrote is in the parameters.
+        An expression that is true for the records that count, and its parameters: all
+        that a user wrote, but for names of fields, which `parse_filter` has checked.
     """
     terms: list[str] = []
     parameters: list[Any] = []
@@ -199,12 +202,28 @@ def _compare(
 ) -> tuple[str, list[Any]]:
     if field == LABEL:
         return f"label {comparison}", values
-    path = f'$."{field}"'
-    if kind is bool:
-        names = ["true" if value else "false" for value in values]
-        return f"json_type(metadata, ?) {comparison}", [path, *names]
-    types = "('text')" if kind is str else "('integer', 'real')"
-    term = (
-        f"json_type(metadata, ?) IN {types} AND json_extract(metadata, ?) {comparison}"
-    )
-    return term, [path, path, *values]
+    value, value_type = field_value(field), field_type(field)
+    return f"{value} {comparison} AND {value_type} IN {_TYPES[kind]}", values
+
+
+def field_value(field: str) -> str:
+    """Returns what a field of the metadata holds, as SQL; true is 1, false is 0.
+
+    The name is part of the expression, and not a parameter: so an index of the same
+    expression is found.
+    """
+    return _of_field("json_extract", field)
+
+
+def field_type(field: str) -> str:
+    """Returns the type of what a field of the metadata holds, as SQL."""
+    return _of_field("json_type", field)
+
+
+def _of_field(function: str, field: str) -> str:
+    # SQLite compares names as they are written; collections of before 2026-12 have
+    # letters beyond ASCII escaped.
+    names = dict.fromkeys((field, json.dumps(field)[1:-1]))
+    paths = ('$."{}"'.format(name.replace("'", "''")) for name in names)
+    found = [f"{function}(metadata, '{path}')" for path in paths]
+    return found[0] if len(found) == 1 else f"coalesce({', '.join(found)})"

@@ -205,6 +205,7 @@ class LocalCollection:
         """
         self._check_writable()
         with self._rebuilding:
+            self._store.index_fields()
             number = self._manifest.build + 1
             planned = dataclasses.replace(self._manifest, build=number)
             before = self._store.gone()

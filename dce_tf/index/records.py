@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dce_tf.base.program import PROGRAM
 from dce_tf.index.checks import as_json
 from dce_tf.index.collection import DamagedError, Id, Places, Record, Vectors
+from dce_tf.index.field_indexes import make_field_indexes
 from dce_tf.index.filters import Condition, as_sql
 from dce_tf.index.places import as_places
 
@@ -241,6 +242,12 @@ class RecordStore:
         with self._reading() as connection:
             query = f"SELECT row FROM records WHERE {term}"
             return np.sort(_as_rows(connection.execute(query, parameters).fetchall()))
+
+    def index_fields(self) -> None:
+        """Makes filters fast on fields that came since the collection was made."""
+        fields = self.fields()
+        with self._transaction() as connection:
+            make_field_indexes(connection, fields)
 
     def hits(self, rows: Iterable[int]) -> dict[int, tuple[Id, str | None, Any]]:
         """Returns id, label and metadata of records by number."""

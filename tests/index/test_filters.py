@@ -10,6 +10,8 @@ import pytest
 
 from dce_tf.index import Record
 from dce_tf.index.bulk import _INDEXES, _SCHEMA
+from dce_tf.index.checks import as_json
+from dce_tf.index.field_indexes import MOST_FIELDS, make_field_indexes
 from dce_tf.index.filters import as_sql, parse_filter
 from tests.index.oracle import meets
 
@@ -30,8 +32,15 @@ def stored() -> Iterator[sqlite3.Connection]:
         "INSERT INTO records (row, id, label, metadata) VALUES (?, ?, ?, ?)",
         [(r.id, r.id, r.label, json.dumps(r.metadata)) for r in RECORDS],
     )
+    make_field_indexes(connection, ["f"])
     yield connection
     connection.close()
+
+
+def steps_of(connection: sqlite3.Connection, where: dict[str, Any]) -> list[str]:
+    term, parameters = as_sql(parse_filter(where))
+    plan = f"EXPLAIN QUERY PLAN SELECT row FROM records WHERE {term}"
+    return [step for *_, step in connection.execute(plan, parameters)]
 
 
 def found(stored: sqlite3.Connection, where: dict[str, Any]) -> list[int]:
@@ -77,8 +86,64 @@ def test_one_of_several_and_several_at_once(stored: sqlite3.Connection) -> None:
 def test_a_label_is_found_by_its_index(
     stored: sqlite3.Connection, wanted: Any, more: dict[str, Any]
 ) -> None:
-    term, parameters = as_sql(parse_filter({"label": wanted, **more}))
-    plan = f"EXPLAIN QUERY PLAN SELECT row FROM records WHERE {term}"
-    steps = [step for *_, step in stored.execute(plan, parameters)]
+    steps = steps_of(stored, {"label": wanted, **more})
     assert all(step.startswith("SEARCH records USING") for step in steps), steps
     assert all("records_label" in step for step in steps)
+
+
+@pytest.mark.parametrize(
+    "wanted", ["a", 1, True, {"$in": ["a", 1, False]}, {"$gt": 2}, {"$lt": "b"}]
+)
+def test_a_field_is_found_by_its_index(stored: sqlite3.Connection, wanted: Any) -> None:
+    steps = steps_of(stored, {"f": wanted})
+    used = [step for step in steps if step.startswith("SEARCH records USING")]
+    assert used, steps
+    assert all("field_66" in step for step in used)
+    assert not any(step.startswith("SCAN") for step in steps)
+
+
+NAMES = ("f", "F", "é", "価格", "it's", "a.b[0]", "$", "\x7f", "😀", " ", "u00e9")
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_every_name_of_a_field_is_found(is_old: bool, is_indexed: bool) -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(_SCHEMA + _INDEXES)
+    for row, name in enumerate(NAMES):
+        # Collections of before 2026-12 have their metadata in ASCII.
+        text = json.dumps({name: row}) if is_old else as_json({name: row})
+        connection.execute(
+            "INSERT INTO records (row, id, metadata) VALUES (?, ?, ?)", (row, row, text)
+        )
+    if is_indexed:
+        make_field_indexes(connection, NAMES)
+    for row, name in enumerate(NAMES):
+        assert found(connection, {name: row}) == [row], name
+        assert found(connection, {name: {"$ne": row}}) == [
+            other for other in range(len(NAMES)) if other != row
+        ]
+        if is_indexed:
+            (step,) = steps_of(connection, {name: row})
+            assert name.encode().hex() in step
+    connection.close()
+
+
+def test_so_many_fields_have_an_index() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(_SCHEMA)
+    fields = [f"f{number:02}" for number in range(MOST_FIELDS + 1)]
+    make_field_indexes(connection, ['"', *reversed(fields)])
+    (is_last, is_next) = (
+        steps_of(connection, {field: 1})[0].startswith("SEARCH")
+        for field in fields[-2:]
+    )
+    assert (is_last, is_next) == (True, False)
+    connection.close()
+
+
+def test_text_that_sqlite_would_cut_is_refused() -> None:
+    with pytest.raises(ValueError, match="character 0"):
+        as_json({"f": "a\0b"})
+    kept = {"f": "a\\u0000", "é": "\ud800", "deep": ["\0"]}
+    assert json.loads(as_json(kept)) == kept

@@ -1,5 +1,7 @@
+import contextlib
 import multiprocessing
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -240,6 +242,24 @@ def test_old_index_comes_back_if_the_new_one_cannot_take_its_place(
     assert len(opened) == 3
     opened.close()
     assert [path.name for path in folder.parent.iterdir()] == ["things"]
+
+
+def test_a_new_field_is_indexed_by_a_rebuild(local: Place, folder: Path) -> None:
+    def indexed() -> set[str]:
+        with contextlib.closing(sqlite3.connect(folder / "records.sqlite")) as file:
+            names = file.execute("SELECT name FROM sqlite_master WHERE type = 'index'")
+            return {name for (name,) in names if name.startswith("field_")}
+
+    local.make([record("a", 0, metadata={"größe": 1})])
+    opened = local.open()
+    opened.upsert([record("b", 1, metadata={"n": 2})])
+    assert indexed() == {f"field_{'größe'.encode().hex()}"}
+    opened.rebuild()
+    assert f"field_{b'n'.hex()}" in indexed()
+    for where, name in (({"größe": 1}, "a"), ({"n": 2}, "b")):
+        (hits,) = opened.search(unit(0)[None], 3, where)
+        assert [hit.id for hit in hits] == [name]
+    opened.close()
 
 
 def test_rebuild_leaves_no_old_files(local: Place, folder: Path) -> None:
