@@ -120,17 +120,27 @@ class ServableEmbedder:
         """Embeds encoded images, string `(batch,)`, read as in evaluation."""
         return self.embed_images(self._read(image_bytes))
 
-    def _read(self, image_bytes: Any) -> Any:
+    @cached_property
+    def _read(self) -> Any:
+        """Reads encoded images, string `(batch,)`, as in evaluation.
+
+        One graph that the signatures share: it is traced, stored and loaded once.
+        """
         shape = (self.image_size, self.image_size, 3)
-        with tf.device("CPU:0"):
-            return tf.map_fn(
-                lambda data: preprocessing.evaluation_image(
-                    preprocessing.open_picture(data), self.image_size
-                ),
-                image_bytes,
-                fn_output_signature=tf.TensorSpec(shape, tf.float32),
-                parallel_iterations=PARALLEL_IMAGES,
-            )
+
+        @graph_of(tf.TensorSpec((None,), tf.string, "image_bytes"))
+        def read(image_bytes: Any) -> Any:
+            with tf.device("CPU:0"):
+                return tf.map_fn(
+                    lambda data: preprocessing.evaluation_image(
+                        preprocessing.open_picture(data), self.image_size
+                    ),
+                    image_bytes,
+                    fn_output_signature=tf.TensorSpec(shape, tf.float32),
+                    parallel_iterations=PARALLEL_IMAGES,
+                )
+
+        return traced(read).get_concrete_function()
 
     def bytes_signature(self) -> Any:
         """Returns the function of `serving_default`."""

@@ -114,6 +114,7 @@ def plot_distances(
                 distances,
                 bins,
                 density=True,
+                histtype="stepfilled",  # One patch: of 80 bars each takes its time.
                 alpha=0.55,
                 color=colour(number),
                 label=kind,
