@@ -12,7 +12,6 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dce_tf.serving.errors import ServingError
 from dce_tf.serving.http.bodies import Bodies
+from dce_tf.serving.http.compression import Compression
 from dce_tf.serving.http.error_answers import error_response
 from dce_tf.serving.http.guards import Access, HostGuard, OriginGuard, TokenGuard
 from dce_tf.serving.http.memory import CountedMemory
@@ -183,7 +183,7 @@ def build_app(
             Middleware(TokenGuard, token=access.token),
             Middleware(CountedMemory, budget=budget),
             Middleware(WithoutRanges),
-            Middleware(GZipMiddleware, minimum_size=_GZIP_FROM, compresslevel=1),
+            Middleware(Compression, minimum_size=_GZIP_FROM, compresslevel=1),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )

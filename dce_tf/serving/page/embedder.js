@@ -10,6 +10,9 @@ const PATIENCE = 600_000;
 /** A photograph that was not embedded here; its message says why. */
 export class NotEmbedded extends Error {}
 
+/** The worker is of no more use; the next photograph gets another. */
+class WorkerOver extends Error {}
+
 const workers = new Map(); // Promises by fingerprint.
 
 export function isLoaded(collection) {
@@ -31,6 +34,7 @@ export async function embedHere(collection, file) {
   try {
     return await ask({ file, side: collection.browser_model.image_size });
   } catch (error) {
+    if (error instanceof WorkerOver) workers.delete(fingerprint);
     throw new NotEmbedded(`It could not be embedded here: ${reasonOf(error)}`);
   }
 }
@@ -65,9 +69,14 @@ async function fetchBytes(path) {
 function asker(worker) {
   const waiting = new Map();
   let sent = 0;
+  const end = (reason) => {
+    worker.terminate();
+    for (const { reject } of waiting.values()) reject(new WorkerOver(reason));
+    waiting.clear();
+  };
   worker.addEventListener("message", (event) => {
-    const { number, answer, problem } = event.data;
-    if (!waiting.has(number)) return; // It was given up.
+    const { number, answer, problem, isOver } = event.data;
+    if (isOver) return end(problem);
     const { resolve, reject } = waiting.get(number);
     waiting.delete(number);
     if (problem === undefined) resolve(answer);
@@ -75,10 +84,7 @@ function asker(worker) {
   });
   worker.addEventListener("error", (event) => {
     event.preventDefault();
-    for (const { reject } of waiting.values()) {
-      reject(new Error(event.message || "its script was not loaded"));
-    }
-    waiting.clear();
+    end(event.message || "its script was not loaded");
   });
   return (work, transferred = []) =>
     new Promise((resolve, reject) => {

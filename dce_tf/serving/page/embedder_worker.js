@@ -5,6 +5,9 @@ import { openPicture } from "./decode.js";
 import * as ort from "./onnxruntime/ort.wasm.bundle.min.mjs";
 import { evaluationImage } from "./resample.js";
 
+/** The runtime failed, as where memory ran out: it may not run again. */
+class RunFailed extends Error {}
+
 let session = null;
 
 addEventListener("message", async (event) => {
@@ -13,7 +16,7 @@ addEventListener("message", async (event) => {
     const answer = work.file ? await embed(work) : await start(work);
     postMessage({ number, answer });
   } catch (error) {
-    postMessage({ number, problem: reasonOf(error) });
+    postMessage({ number, problem: reasonOf(error), isOver: error instanceof RunFailed });
   }
 });
 
@@ -29,9 +32,17 @@ async function start({ runtime, model }) {
 
 async function embed({ file, side }) {
   const images = new ort.Tensor("float32", await pixelsOf(file, side), [1, side, side, 3]);
-  const { embedding } = await session.run({ images });
+  const { embedding } = await run(images);
   images.dispose();
   return [...embedding.data];
+}
+
+async function run(images) {
+  try {
+    return await session.run({ images });
+  } catch (error) {
+    throw new RunFailed(reasonOf(error));
+  }
 }
 
 async function pixelsOf(file, side) {

@@ -333,6 +333,15 @@ def forbid_webassembly(route: Route) -> None:
     route.fulfill(response=answer, headers={**answer.headers, **policy})
 
 
+def run_out_of_memory(route: Route) -> None:
+    answer = route.fetch()
+    run = "return await session.run({ images });"
+    script = answer.text()
+    assert run in script
+    body = script.replace(run, 'throw new Error("Out of memory");')
+    route.fulfill(response=answer, body=body)
+
+
 def lose_the_model(route: Route) -> None:
     route.fulfill(status=500, body=json.dumps({"error": "It is broken."}))
 
@@ -348,6 +357,7 @@ def lose_the_model(route: Route) -> None:
                 "its script was not loaded",
             ),
             ("**/browser_model?*", lose_the_model, "It is broken."),
+            ("**/embedder_worker.js", run_out_of_memory, "here: Out of memory."),
         ]
     ),
 )

@@ -70,11 +70,28 @@ def test_the_runtime_is_sent_as_it_was_published(
     assert client.get(f"/page/onnxruntime/{name}", headers=known).status_code == 304
 
 
-def test_packed_files_are_unpacked_for_whom_takes_no_gzip(client: Client) -> None:
+@pytest.mark.parametrize("accepted", ["gzip", "br, gzip; q=0.5", "gzip;q=1.0"])
+def test_packed_files_are_sent_packed_to_whom_takes_gzip(
+    client: Client, accepted: str
+) -> None:
+    answer = client.get(
+        "/page/onnxruntime/ort-wasm-simd-threaded.wasm",
+        headers={"Accept-Encoding": accepted},
+    )
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    ["", "identity", "gzip;q=0", "br, GZIP; q=0.000", "*, gzip;q=0"],
+)
+def test_packed_files_are_unpacked_for_whom_takes_no_gzip(
+    client: Client, accepted: str
+) -> None:
     name = "ort-wasm-simd-threaded.wasm"
     packed = client.get(f"/page/onnxruntime/{name}")
     plain = client.get(
-        f"/page/onnxruntime/{name}", headers={"Accept-Encoding": "identity"}
+        f"/page/onnxruntime/{name}", headers={"Accept-Encoding": accepted}
     )
     assert "content-encoding" not in plain.headers
     assert plain.content == packed.content
