@@ -133,6 +133,12 @@ IDEAS: dict[str, dict[str, Any]] = {
     "together, K = 4, classes divided at random, dropout 0.2": _with(
         4, TOGETHER, divide="random", dropout=0.2
     ),
+    "together, K = 16, classes divided, dropout 0.2": _with(
+        16, TOGETHER, CLASSES, dropout=0.2
+    ),
+    "together, K = auto, classes divided, dropout 0.2": _with(
+        0, TOGETHER, CLASSES, dropout=0.2
+    ),
     "taught by a head, K = 1 (S2SD), dropout 0.2": _with(
         1, TOGETHER, parts="heads", teach=1.0, dropout=0.2
     ),

@@ -272,3 +272,23 @@ def test_file_of_records_from_before_there_were_places(
         assert opened.delete(["new"]) == 1
     finally:
         opened.close()
+
+
+@pytest.mark.slow
+def test_a_model_stored_in_float16_has_the_same_places(
+    tmp_path: Path, photograph: Path
+) -> None:
+    model = dce_tf.EmbeddingModel(
+        build_backbone("small", image_size=SIZE), dce_tf.DivideConquerEmbedding(8)
+    )
+    model.build((None, SIZE, SIZE, 3))
+    noise = np.random.default_rng(0).uniform(0, 255, (16, SIZE, SIZE, 3))
+    head = fit_places(model, SIZE, [noise.astype(np.float32)])
+    found = []
+    for precision in ("float32", "float16"):
+        embedder = ServableEmbedder(model, SIZE, precision, head)
+        write_version(embedder, SavedModel(), tmp_path / precision, {})
+        served = ServedModel(tmp_path / precision / "1")
+        found.append(served.looks([str(photograph)] * 2)[1].astype(float))
+    np.testing.assert_allclose(found[0], found[1], atol=3)
+    assert np.abs(found[0]).max() > 50
