@@ -135,10 +135,9 @@ def zero_loss(history: Sequence[Line]) -> str | None:
         )
     return (
         f"The loss was exactly 0 in {where}: no pair or triplet counted, so that "
-        "nothing was learned. As long as all embeddings lie close together, "
-        f"--miner=nearest finds no negative beyond its cutoff of {CUTOFF}: use "
-        "--miner=distance_weighted, or 'nearest(cutoff=0)', or another --loss such as "
-        "multi_similarity."
+        "nothing was learned. Use --miner=distance_weighted, or another --loss such as "
+        "multi_similarity. (As long as all embeddings lie close together, "
+        "--miner='nearest(fill=False)' finds no negative beyond its cutoff.)"
     )
 
 

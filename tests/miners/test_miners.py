@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from dce_tf.base.errors import UsageError
 from dce_tf.batch.distances import label_masks, pairwise_distances
+from dce_tf.losses.base import Space
+from dce_tf.losses.choose import build_loss
 from dce_tf.miners import MINERS, Candidates
 from dce_tf.miners.distance_weighted import DistanceWeighted
 
@@ -134,36 +136,53 @@ def test_every_miner_takes_others_than_the_anchors(name: str) -> None:
     assert not np.any(pairs.negative.numpy()[same])
 
 
-def nearest_by_loop(given: np.ndarray, cutoff: float) -> np.ndarray:
+def nearest_by_loop(given: np.ndarray, cutoff: float, fill: bool) -> np.ndarray:
     chosen = np.zeros_like(given)
     for anchor, label in enumerate(LABELS):
-        others = [
-            other
-            for other in range(len(LABELS))
-            if LABELS[other] != label and given[anchor, other] > cutoff
-        ]
-        others.sort(key=lambda other: given[anchor, other])
-        chosen[anchor, others[:3]] = 1
+        others = [other for other in range(len(LABELS)) if LABELS[other] != label]
+        far = [other for other in others if given[anchor, other] > cutoff]
+        near = [other for other in others if other not in far]
+        far.sort(key=lambda other: given[anchor, other])
+        near.sort(key=lambda other: -given[anchor, other])
+        taken = far + near if fill else far
+        chosen[anchor, taken[:3]] = 1
     return chosen
 
 
+@pytest.mark.parametrize("fill", [True, False])
 @pytest.mark.parametrize("cutoff", [0.5, 1.2, 1.9])
-def test_nearest_equals_a_plain_loop(cutoff: float) -> None:
+def test_nearest_equals_a_plain_loop(cutoff: float, fill: bool) -> None:
     for seed in range(5):
         given = distances(seed)
-        _, negative = mine(f"nearest(cutoff={cutoff})", given)
-        np.testing.assert_array_equal(negative, nearest_by_loop(given, cutoff))
+        _, negative = mine(f"nearest(cutoff={cutoff}, fill={fill})", given)
+        np.testing.assert_array_equal(negative, nearest_by_loop(given, cutoff, fill))
 
 
-def test_nearest_takes_fewer_where_fewer_lie_beyond_the_cutoff() -> None:
+def test_nearest_fills_up_with_negatives_only() -> None:
     # METHOD: the reference fills up with the anchor itself or with positives.
-    given = np.full((4, 4), 0.1, np.float32)
-    given[0, 2] = given[2, 0] = 0.9
-    labels = np.array([0, 0, 1, 1], np.int32)
-    _, negative = mine("nearest", given, labels)
-    expected = np.zeros((4, 4))
-    expected[0, 2] = expected[2, 0] = 1
+    given = np.full((5, 5), 0.1, np.float32)
+    given[0, 3] = given[3, 0] = 0.9
+    labels = np.array([0, 0, 0, 1, 1], np.int32)
+    expected = np.zeros((5, 5))
+    expected[0, 3] = expected[3, 0] = 1
+    _, negative = mine("nearest(fill=False)", given, labels)
     np.testing.assert_array_equal(negative, expected)
+    _, negative = mine("nearest", given, labels)
+    np.testing.assert_array_equal(negative.sum(axis=1), [2, 2, 2, 1, 1])
+    assert not np.any(negative[labels[:, None] == labels])
+
+
+def test_a_collapsed_network_is_pushed_apart() -> None:
+    rng = np.random.default_rng(0)
+    near = 1 + 0.01 * rng.normal(size=(len(LABELS), 8)).astype(np.float32)
+    for fill, moves in ((True, True), (False, False)):
+        loss = build_loss(f"margin(miner='nearest(fill={fill})')", Space(8), 5)
+        with tf.GradientTape() as tape:
+            embedding = tf.Variable(near)
+            unit = tf.math.l2_normalize(embedding, axis=1)
+            value = loss(LABELS, unit)
+        assert (float(value) > 0.5) == moves
+        assert bool(np.any(tape.gradient(value, embedding))) == moves
 
 
 def test_distance_weights_follow_the_density_on_the_sphere() -> None:

@@ -18,7 +18,7 @@ class Compression(GZipMiddleware):
 
 
 def _refuses_gzip(name: bytes, value: bytes) -> bool:
-    """Returns whether a header is an `Accept-Encoding` that rules gzip out (RFC 9110)."""
+    """Returns whether a header is an `Accept-Encoding` without gzip (RFC 9110)."""
     if name != b"accept-encoding":
         return False
     for each in value.lower().replace(b" ", b"").split(b","):
