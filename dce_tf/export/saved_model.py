@@ -15,7 +15,7 @@ from dce_tf.network.model import EmbeddingModel
 def export_saved_model(
     model: EmbeddingModel,
     image_size: int,
-    folder: Path,
+    folder: str | Path,
     card: Mapping[str, Any] | None = None,
     labels: Sequence[str] = (),
 ) -> Path:

@@ -19,7 +19,7 @@ def versions(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def resolve_version(path: Path) -> Path:
+def resolve_version(path: str | Path) -> Path:
     """Returns the folder of one version of a SavedModel.
 
     Args:
@@ -29,6 +29,7 @@ def resolve_version(path: Path) -> Path:
     Raises:
         ValueError: If there is no version there.
     """
+    path = Path(path)
     if (path / "saved_model.pb").is_file():
         return path
     folder = path / "export" if (path / "config.json").is_file() else path

@@ -21,7 +21,7 @@ from dce_tf.export.versions import versions
 def write_version(
     embedder: ServableEmbedder,
     export_format: ExportFormat,
-    folder: Path,
+    folder: str | Path,
     card: Mapping[str, Any] | None = None,
     labels: Sequence[str] = (),
     wait: Callable[[], None] = lambda: None,
@@ -48,6 +48,7 @@ def write_version(
             not embed as the model does; nothing is left of it then.
     """
     embedder = export_format.as_computed(embedder)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder) as temporary:
         written = Path(temporary) / "model"

@@ -175,7 +175,7 @@ def _draw_map(
 
 
 def build_collection(
-    folder: Path,
+    folder: str | Path,
     blocks: Iterable[Sequence[Record]],
     *,
     fingerprint: str,
@@ -212,6 +212,7 @@ def build_collection(
         UsageError: If something is there already, or `kind` is none.
         ValueError: If a record cannot be stored, or a name occurs twice.
     """
+    folder = Path(folder)
     check_kind(kind)
     manifest = Manifest(
         name=check_name(name or folder.resolve().name),

@@ -12,7 +12,10 @@ from dce_tf.index.postgres import address as postgres
 
 
 def open_collection(
-    where: str, *, fingerprint: str | None = None, read_only: bool = False
+    where: str | Path,
+    *,
+    fingerprint: str | None = None,
+    read_only: bool = False,
 ) -> Collection:
     """Opens a collection.
 
@@ -31,6 +34,7 @@ def open_collection(
         ValueError: If there is no such collection, it is damaged or in use, or its
             embeddings are of another model.
     """
+    where = str(where)
     collection = _opened(where, read_only)
     if fingerprint is not None:
         try:

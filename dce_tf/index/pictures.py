@@ -14,7 +14,7 @@ QUALITY = 85
 
 
 def make_thumbnail(
-    image: Path | bytes, side: int = SIDE, quality: int = QUALITY
+    image: str | Path | bytes, side: int = SIDE, quality: int = QUALITY
 ) -> bytes | None:
     """Returns a small JPEG of an image, as the network sees it.
 

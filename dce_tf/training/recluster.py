@@ -76,7 +76,7 @@ class Recluster(keras.callbacks.Callback):
         deliver: Callable[[Division, int], None],
         *,
         seed: int = 0,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         inherit: Callable[[npt.NDArray[np.int64]], None] = lambda _: None,
         workers: Workers | None = None,
         adapt_centroids: bool = False,
@@ -90,7 +90,7 @@ class Recluster(keras.callbacks.Callback):
         self._extract = extract
         self._deliver = deliver
         self._seed = seed
-        self._folder = folder
+        self._folder = None if folder is None else Path(folder)
         self._inherit = inherit
         self._workers = workers or Workers(tf.distribute.get_strategy())
         self._adapt_centroids = adapt_centroids

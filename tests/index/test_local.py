@@ -60,6 +60,15 @@ def test_every_kind_takes_changes_and_filters(
     opened.close()
 
 
+def test_a_folder_is_named_by_text_or_by_a_path(tmp_path: Path) -> None:
+    for folder in (tmp_path / "one", str(tmp_path / "two")):
+        build_collection(folder, [[record("a", 0)]], fingerprint="f", embedding_dim=DIM)
+        for named in (str(folder), Path(folder)):
+            opened = open_collection(named, read_only=True)
+            assert len(opened) == 1
+            opened.close()
+
+
 def test_name_is_that_of_the_folder_or_another(local: Place, folder: Path) -> None:
     local.make()
     assert Manifest.read(folder).name == "things"
