@@ -263,12 +263,19 @@ def read_id(given: Any, where: str, number_ids: bool) -> Id:
         ValueError: If it can be none.
     """
     try:
-        return check_id(int(given) if number_ids else given)
+        return check_id(_whole_number(given) if number_ids else given)
     except (TypeError, ValueError) as error:
         wanted = "an integer, as of --number_ids" if number_ids else "a name"
         raise ValueError(
             f"{where}: found id {given!r}; expected {wanted} ({error})."
         ) from error
+
+
+def _whole_number(given: Any) -> int:
+    number = int(given)
+    if isinstance(given, str) and str(number) != given:
+        raise ValueError(f"written otherwise than {number}")
+    return number
 
 
 def _all_numbers(fields: Sequence[str]) -> bool:

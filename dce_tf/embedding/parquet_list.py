@@ -90,7 +90,10 @@ def _open(path: Place) -> Any:
     else:
         filesystem, where = fs.LocalFileSystem(), str(path)
     try:
-        return ds.dataset(where, filesystem=filesystem, format="parquet")
+        found = ds.dataset(where, filesystem=filesystem, format="parquet")
+        files = [each.physical_schema for each in found.get_fragments()]
+        # Not as the first file has it, to which the others would be converted.
+        return found.replace_schema(pa.unify_schemas([found.schema, *files]))
     except (OSError, pa.ArrowException) as error:
         raise ValueError(
             f"{path} cannot be read as Parquet: {first_line(error)}. Expected "
@@ -126,10 +129,21 @@ def _blocks(path: Place, found: Any) -> Iterator[tuple[int, list[dict[str, Any]]
     try:
         for batch in found.to_batches(batch_size=BLOCK):
             if len(batch):
-                yield first, batch.to_pylist()
+                yield first, _as_written(batch).to_pylist()
             first += len(batch)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path} cannot be read: {first_line(error)}.") from error
+
+
+def _as_written(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns a batch in which 0.1 of 32 bits is the 0.1 that people write."""
+    columns = [
+        pc.cast(pc.cast(column, pa.string()), pa.float64())
+        if pa.types.is_float32(column.type)
+        else column
+        for column in batch.columns
+    ]
+    return pa.record_batch(columns, names=batch.schema.names)
 
 
 def _of_rows(

@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dce_tf.datasets.labels import clean_label
+
 Scalar = str | float | bool
 
 # What an operator is called in SQL, and in Milvus but for equality.
@@ -21,6 +23,7 @@ COMPARISONS = {
 }
 OPERATORS = (*COMPARISONS, "$in")
 LABEL = "label"
+_EQUALITIES = ("$eq", "$ne", "$in")
 # A whole filter is one query of SQLite, which takes 32,766 parameters.
 MOST_VALUES = 1000  # Of one `$in`.
 MOST_CONDITIONS = 32
@@ -29,7 +32,6 @@ _GRAMMAR = (
     'expected a JSON object such as {"label": "x", "price": {"$gte": 2, "$lt": 5}}, '
     f"with operators {', '.join(OPERATORS)} and text, numbers, true or false as values"
 )
-_LARGEST_INTEGER = 2**63 - 1
 # What SQLite calls them.
 _TYPES = {bool: "('true', 'false')", str: "('text')", float: "('integer', 'real')"}
 
@@ -76,7 +78,8 @@ def parse_filter(where: Mapping[str, Any] | None) -> tuple[Condition, ...]:
         if not operators:
             raise _refused(f"{field!r} has no operator; {_GRAMMAR}")
         for operator, operand in operators.items():
-            conditions.append(_condition(field, operator, operand))
+            condition = _condition(field, operator, operand)
+            conditions += _however_spelled(condition) if field == LABEL else [condition]
     if len(conditions) > MOST_CONDITIONS:
         raise _refused(
             f"received {len(conditions)} conditions; expected at most {MOST_CONDITIONS}"
@@ -120,14 +123,35 @@ def _condition(field: str, operator: Any, operand: Any) -> Condition:
     return Condition(field, operator, checked)
 
 
+def _however_spelled(condition: Condition) -> list[Condition]:
+    """Returns the condition also for a label as `embed` spells it, such as in NFC."""
+    values = tuple(
+        dict.fromkeys(
+            spelling
+            for value in condition.values
+            for spelling in (value, clean_label(str(value)))
+        )
+    )
+    if values == condition.values or condition.operator not in _EQUALITIES:
+        return [condition]
+    if condition.operator == "$ne":
+        return [dataclasses.replace(condition, values=(value,)) for value in values]
+    return [Condition(LABEL, "$in", values)]
+
+
 def _value(field: str, operator: str, value: Any) -> Scalar:
-    ordered = operator not in ("$eq", "$ne", "$in")
+    ordered = operator not in _EQUALITIES
     if isinstance(value, bool) and not ordered and field != LABEL:
         return value
     if isinstance(value, str) and _is_unicode(value):
         return value
     if _is_number(value) and field != LABEL:
-        return value if abs(value) <= _LARGEST_INTEGER else float(value)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise _refused(
+                f"{field!r} has {operator} {_shown(value)}, a whole number of more "
+                "than 64 bits, which is not compared exactly; store such as text"
+            )
+        return value
     wanted = "a label is text" if field == LABEL else _GRAMMAR
     raise _refused(f"{field!r} has {operator} {_shown(value)}; {wanted}")
 

@@ -38,7 +38,7 @@ class _Matches:
     """Numbers of the records that filters let pass, as long as nothing changes."""
 
     state: State
-    rows: dict[tuple[Condition, ...], Rows]
+    rows: dict[str, Rows]
 
 
 class LocalCollection:
@@ -51,7 +51,7 @@ class LocalCollection:
     Args:
         folder: What `build_collection` made.
         read_only: Look only; as many processes as like may do so beside one that
-            writes, and see what there was when they opened it.
+            writes, and see what it has written.
 
     Raises:
         ValueError: If it is no collection, damaged beyond repair, or in use.
@@ -70,6 +70,7 @@ class LocalCollection:
                 self._manifest = Manifest.read(folder)
             self._store = RecordStore(folder / RECORDS, read_only=read_only)
             opened.callback(self._store.close)
+            self._changes = self._store.changes()
             self._state = self._opened_state()
             self._matches = _Matches(self._state, {})
             self._open = opened.pop_all()
@@ -94,6 +95,10 @@ class LocalCollection:
         return state
 
     def _state_after(self, build: Build, highest: int) -> State:
+        rows, vectors = self._later_than(highest)
+        return State.of(build, self._store.gone(), rows, vectors)
+
+    def _later_than(self, highest: int) -> tuple[Rows, Vectors]:
         dim = self.embedding_dim
         with self._store.snapshot(dim, highest) as (count, blocks):
             rows, vectors = np.empty(count, np.int64), np.empty((count, dim), "f4")
@@ -102,7 +107,29 @@ class LocalCollection:
                 part = slice(filled, filled + len(block))
                 rows[part], vectors[part] = numbers, block
                 filled += len(block)
-        return State.of(build, self._store.gone(), rows, vectors)
+        return rows, vectors
+
+    def _current(self) -> State:
+        """Returns what is searched; a reader takes over what others wrote."""
+        if self._read_only:
+            with self._changing:
+                self._catch_up()
+        return self._state
+
+    def _catch_up(self) -> None:
+        changes = self._store.changes()
+        if changes == self._changes:
+            return
+        manifest = Manifest.read(self._folder)
+        if manifest.build != self._manifest.build:
+            self._manifest = manifest
+            self._state = self._opened_state()
+        else:
+            seen = self._state.later_rows
+            highest = int(seen[-1]) if len(seen) else manifest.highest_row
+            more = self._state.with_more(*self._later_than(highest))
+            self._state = more.without(self._store.gone())
+        self._changes = changes
 
     def _built_anew(self) -> State:
         """Builds, and returns the state then; the caller keeps writers away after."""
@@ -140,7 +167,7 @@ class LocalCollection:
         return self._manifest.places
 
     def __len__(self) -> int:
-        return len(self._state)
+        return len(self._current())
 
     def search(
         self, queries: Vectors, k: int, where: Mapping[str, Any] | None = None
@@ -148,7 +175,7 @@ class LocalCollection:
         """Finds the records nearest to each query; see `Collection`."""
         queries = unit_vectors(queries, self.embedding_dim, "query")
         conditions, k = parse_filter(where), check_k(k)
-        state = self._state
+        state = self._current()
         allowed = self._matching(conditions, state) if conditions else None
         scores, rows = state.search(queries, k, allowed)
         known = self._store.hits(np.unique(rows).tolist())
@@ -166,9 +193,11 @@ class LocalCollection:
         matches = self._matches
         if matches.state is not state or len(matches.rows) >= _KEPT_FILTERS:
             self._matches = matches = _Matches(state, {})
-        rows = matches.rows.get(conditions)
+        # Not the conditions themselves: to Python 1 and true are equal.
+        key = repr(conditions)
+        rows = matches.rows.get(key)
         if rows is None:
-            rows = matches.rows[conditions] = self._store.matching(conditions)
+            rows = matches.rows[key] = self._store.matching(conditions)
         return rows
 
     def get(self, ids: Sequence[Id]) -> list[Record | None]:
@@ -223,7 +252,7 @@ class LocalCollection:
 
     def describe(self) -> dict[str, Any]:
         """Returns what there is to know; see `Collection`."""
-        state, manifest = self._state, self._manifest
+        state, manifest = self._current(), self._manifest
         return {
             "name": manifest.name,
             "count": len(state),
@@ -263,7 +292,7 @@ class LocalCollection:
 
     def map(self) -> dict[str, Any] | None:
         """Returns the gallery in two dimensions; see `Collection`."""
-        text = self._state.build.map
+        text = self._current().build.map
         drawn: dict[str, Any] | None = None if text is None else json.loads(text)
         return drawn
 

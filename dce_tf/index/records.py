@@ -236,6 +236,12 @@ class RecordStore:
             finally:
                 connection.execute("ROLLBACK")
 
+    def changes(self) -> int:
+        """Returns a number that is another one after others have written."""
+        with self._writing, explained(self._path):
+            (number,) = self._writer.execute("PRAGMA data_version").fetchone()
+            return int(number)
+
     def matching(self, conditions: Sequence[Condition]) -> Rows:
         """Returns the numbers of the records that meet the conditions, rising."""
         term, parameters = as_sql(conditions)

@@ -82,7 +82,9 @@ def test_list_that_cannot_be_is_refused(
         of_list(write_list(tmp_path, text))
 
 
-@pytest.mark.parametrize("number", ["x", "1.5", "", "9" * 30])
+@pytest.mark.parametrize(
+    "number", ["x", "1.5", "", "9" * 30, "007", "1_0", "+5", "\u0663"]
+)
 def test_id_that_is_no_number_is_refused(tmp_path: Path, number: str) -> None:
     path = write_list(tmp_path, f"path,id\na.jpg,{number}\n")
     with pytest.raises(ValueError, match=r"line 2: found id .* as of --number_ids"):

@@ -95,6 +95,41 @@ def test_folder_of_files_and_store(tmp_path: Path) -> None:
         assert str(found.root).endswith(str(tmp_path))
 
 
+def write_two(folder: Path, first: dict, second: dict) -> Path:
+    place = folder / "list.parquet"
+    place.mkdir()
+    for number, columns in enumerate((first, second)):
+        pq.write_table(pa.table(columns), place / f"{number}.parquet")
+    return place
+
+
+def test_a_column_may_be_in_some_files_of_a_folder(tmp_path: Path) -> None:
+    more = {"path": ["b.jpg"], "label": ["chair"], "price": [5]}
+    found = of_parquet(write_two(tmp_path, {"path": ["a.jpg"]}, more))
+    assert list(found.images) == [
+        Input("a.jpg", "a.jpg"),
+        Input("b.jpg", "b.jpg", "chair", {"price": 5}),
+    ]
+
+
+@pytest.mark.parametrize("name", ["label", "code", "id"])
+def test_files_that_disagree_about_a_column_are_refused(
+    tmp_path: Path, name: str
+) -> None:
+    place = write_two(
+        tmp_path, {"path": ["a.jpg"], name: [7]}, {"path": ["b.jpg"], name: ["007"]}
+    )
+    with pytest.raises(ValueError, match=f"{name}.*int64.*string"):
+        of_parquet(place)
+
+
+def test_numbers_of_32_bits_are_those_that_people_write(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, path=["a.jpg", "b.jpg"], price=pa.array([0.1, None], pa.float32())
+    )
+    assert [each.metadata for each in of_parquet(path).images] == [{"price": 0.1}, {}]
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

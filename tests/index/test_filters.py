@@ -142,6 +142,14 @@ def test_so_many_fields_have_an_index() -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_whole_numbers_of_more_than_64_bits_are_refused(number: int) -> None:
+    with pytest.raises(ValueError, match="more than 64 bits"):
+        parse_filter({"f": {"$ne": number}})
+    assert parse_filter({"f": float(2**63)})
+    assert parse_filter({"f": {"$in": [2**63 - 1, -(2**63)]}})
+
+
 def test_text_that_sqlite_would_cut_is_refused() -> None:
     with pytest.raises(ValueError, match="character 0"):
         as_json({"f": "a\0b"})

@@ -125,10 +125,19 @@ def test_one_process_writes_and_others_read(local: Place) -> None:
     writer.delete([1])
     assert found(reader, 0, 9)[0] == 0
     assert 1 not in found(reader, 1, 9)
+    assert found(reader, 50, 9)[0] == "new"
+    writer.upsert([record(0, 60, metadata={"n": 1})])
+    assert found(reader, 60, 1) == [0]
+    (hits,) = reader.search(unit(0)[None], 9, {"n": 1})
+    assert [hit.id for hit in hits] == [0]
+    assert len(reader) == reader.describe()["count"] == len(writer) == 3
     again = local.open(read_only=True)
     assert found(again, 50)[0] == "new"
     writer.rebuild()
-    assert set(found(again, 0, 9)) == {0, 2, "new"}
+    writer.upsert([record("last", 70)])
+    for opened in (reader, again):
+        assert set(found(opened, 0, 9)) == {0, 2, "new", "last"}
+        assert len(opened) == 4
     for opened in (reader, again, writer):
         opened.close()
     with pytest.raises(ValueError, match="closed"):
@@ -251,6 +260,38 @@ def test_old_index_comes_back_if_the_new_one_cannot_take_its_place(
     assert len(opened) == 3
     opened.close()
     assert [path.name for path in folder.parent.iterdir()] == ["things"]
+
+
+def test_a_filter_is_not_taken_for_another(local: Place) -> None:
+    values = {"one": 1, "true": True, "zero": 0, "false": False}
+    local.make(
+        [record(name, 0, metadata={"x": value}) for name, value in values.items()]
+    )
+    opened = local.open()
+    for _ in range(2):
+        for name, value in values.items():
+            for where in ({"x": value}, {"x": {"$in": [value]}}):
+                (hits,) = opened.search(unit(0)[None], 9, where)
+                assert [hit.id for hit in hits] == [name]
+    opened.close()
+
+
+def test_a_label_is_found_however_it_is_spelled(local: Place) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    labels = {"a": composed, "b": apart, "c": "tea"}
+    local.make([record(name, 0, label=label) for name, label in labels.items()])
+    opened = local.open()
+
+    def names(wanted: object) -> set[object]:
+        (hits,) = opened.search(unit(0)[None], 9, {"label": wanted})
+        return {hit.id for hit in hits}
+
+    assert names(composed) == names({"$in": [composed]}) == {"a"}
+    assert names(apart) == names({"$in": [apart]}) == {"a", "b"}
+    assert names({"$in": [apart, "tea "]}) == {"a", "b", "c"}
+    assert names({"$ne": apart}) == {"c"}
+    assert names({"$gte": "tea"}) == {"c"}
+    opened.close()
 
 
 def test_a_new_field_is_indexed_by_a_rebuild(local: Place, folder: Path) -> None:

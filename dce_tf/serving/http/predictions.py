@@ -137,7 +137,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
-    document = parse(body)
+    document = parse(body, exact=False)
     if not isinstance(document, dict):
         raise format_error(document, "Is not object")
     return document

@@ -20,8 +20,17 @@ export function makeFilters(change) {
   let fields = [];
 
   const told = () => change(current());
-  label.addEventListener("change", told);
-  list.addEventListener("change", told);
+  label.addEventListener("change", () => {
+    for (const row of rowsAbout("label", "$eq")) row.remove();
+    told();
+  });
+  list.addEventListener("change", (event) => {
+    const row = event.target.closest("li");
+    const [field, operator] = readCondition(row)[0] ?? [];
+    for (const other of rowsAbout(field, operator)) if (other !== row) other.remove();
+    if (field === "label" && operator === "$eq") label.value = "any";
+    told();
+  });
   add.addEventListener("click", () => {
     list.append(condition("", "$eq", ""));
     list.lastChild.querySelector("select").focus();
@@ -57,6 +66,14 @@ export function makeFilters(change) {
       list.replaceChildren(...rows);
     byId("filter-count").textContent = rows.length ? `(${rows.length})` : "";
     if (rows.length) byId("filters").open = true;
+  }
+
+  // A filter has one value for each field and operator: the last that was chosen.
+  function rowsAbout(field, operator) {
+    return [...list.children].filter((row) => {
+      const [known] = readCondition(row);
+      return known && known[0] === field && known[1] === operator;
+    });
   }
 
   function current() {

@@ -72,6 +72,37 @@ def test_conditions_on_metadata_become_a_filter(visit: Callable[..., Visit]) -> 
     assert "$gte" not in seen.address()["filter"]
 
 
+def test_what_is_shown_is_what_is_sent(visit: Callable[..., Visit]) -> None:
+    seen = visit()
+    page = seen.open(id="plum/3.jpg", filter='{"price":{"$ne":3}}')
+    said(page).to_contain_text("images found")
+    rows = page.locator("#conditions li")
+    label = page.get_by_label("Label", exact=True)
+
+    def add(field: str, comparison: str, value: str) -> None:
+        page.get_by_role("button", name="Add a condition").click()
+        row = rows.last
+        row.get_by_label("Field").select_option(field)
+        row.get_by_label("Comparison").select_option(label=comparison)
+        row.get_by_label("Value").fill(value)
+        row.get_by_label("Value").press("Enter")
+
+    add("price", "is not", "4")
+    expect(rows).to_have_count(1)
+    assert json.loads(seen.address()["filter"]) == {"price": {"$ne": 4}}
+    label.select_option("cherry")
+    shows(page, *["cherry"] * 10)
+    add("label", "is", "plum")
+    shows(page, *["plum"] * 10)
+    expect(label).to_have_value("=plum")
+    label.select_option("cherry")
+    shows(page, *["cherry"] * 10)
+    assert json.loads(seen.address()["filter"]) == {
+        "label": "cherry",
+        "price": {"$ne": 4},
+    }
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
