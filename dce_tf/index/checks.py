@@ -14,6 +14,7 @@ from dce_tf.index.collection import Id, Record, Vectors
 
 MOST_ID_BYTES = 1024
 MOST_METADATA_BYTES = 32 * 1024
+MOST_LEVELS = 100
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
@@ -118,10 +119,16 @@ def as_json(metadata: Mapping[str, Any]) -> str:
             "metadata: expected names of fields that are text and not 'label', which "
             "is a field of its own."
         )
-    if any(isinstance(value, str) and "\0" in value for value in metadata.values()):
+    for name, value in metadata.items():
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError(
+                f"metadata: the field {name!a} has text with the character 0, at "
+                "which a filter would take it to end. Leave it out."
+            )
+    if _depth(metadata) > MOST_LEVELS:
         raise ValueError(
-            "metadata: received text with the character 0, at which a filter would "
-            "take it to end. Leave it out."
+            f"metadata: received lists and objects nested more than {MOST_LEVELS} "
+            "levels deep, which SQLite may not read."
         )
     # Half a surrogate pair has no UTF-8; its escape is JSON as well.
     written = text.encode("utf-8", "backslashreplace")
@@ -131,6 +138,20 @@ def as_json(metadata: Mapping[str, Any]) -> str:
             f"{MOST_METADATA_BYTES}."
         )
     return written.decode()
+
+
+def _depth(value: Any) -> int:
+    """Returns how many lists and objects lie within each other, or too many."""
+    depth, level = 0, [value]
+    while level and depth <= MOST_LEVELS:
+        depth += 1
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, Mapping) else each)
+            if isinstance(inner, Mapping | list | tuple)
+        ]
+    return depth
 
 
 def check_records(records: Sequence[Record], dim: int) -> Vectors:

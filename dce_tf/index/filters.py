@@ -55,8 +55,8 @@ def parse_filter(where: Mapping[str, Any] | None) -> tuple[Condition, ...]:
     """Reads a filter.
 
     A value is compared with what is of its own type: text by code points, numbers by
-    size. `$ne` is met by what does not meet `$eq`, so also by a record without the
-    field.
+    size. A label is also equal to one in the spelling of `clean_label`. `$ne` is met by
+    what does not meet `$eq`, so also by a record without the field.
 
     Args:
         where: A JSON object; None and the empty one leave nothing out.
@@ -71,18 +71,20 @@ def parse_filter(where: Mapping[str, Any] | None) -> tuple[Condition, ...]:
         return ()
     if not isinstance(where, Mapping):
         raise _refused(f"received {_shown(where)}; {_GRAMMAR}")
-    conditions = []
+    conditions: list[Condition] = []
+    count = 0
     for field, wanted in where.items():
         _check_field(field)
         operators = wanted if isinstance(wanted, Mapping) else {"$eq": wanted}
         if not operators:
             raise _refused(f"{field!r} has no operator; {_GRAMMAR}")
+        count += len(operators)
         for operator, operand in operators.items():
             condition = _condition(field, operator, operand)
             conditions += _however_spelled(condition) if field == LABEL else [condition]
-    if len(conditions) > MOST_CONDITIONS:
+    if count > MOST_CONDITIONS:
         raise _refused(
-            f"received {len(conditions)} conditions; expected at most {MOST_CONDITIONS}"
+            f"received {count} conditions; expected at most {MOST_CONDITIONS}"
         )
     return tuple(conditions)
 

@@ -50,8 +50,8 @@ class LocalCollection:
 
     Args:
         folder: What `build_collection` made.
-        read_only: Look only; as many processes as like may do so beside one that
-            writes, and see what it has written.
+        read_only: Look only; any number of processes may do so beside one that writes,
+            and see what it has written.
 
     Raises:
         ValueError: If it is no collection, damaged beyond repair, or in use.
@@ -62,24 +62,24 @@ class LocalCollection:
         self._read_only = read_only
         self._changing = threading.Lock()
         self._rebuilding = threading.Lock()
-        self._manifest = Manifest.read(folder)
+        Manifest.read(folder)  # Says best what else a folder is.
         with contextlib.ExitStack() as opened:
             if not read_only:
                 opened.enter_context(writing_alone(folder))
-                # Another process may have built in between.
-                self._manifest = Manifest.read(folder)
             self._store = RecordStore(folder / RECORDS, read_only=read_only)
             opened.callback(self._store.close)
             self._changes = self._store.changes()
-            self._state = self._opened_state()
+            # Another process may have built in between.
+            self._manifest = Manifest.read(folder)
+            self._state = self._opened_state(self._manifest)
             self._matches = _Matches(self._state, {})
             self._open = opened.pop_all()
 
-    def _opened_state(self) -> State:
-        problem = self._manifest.problem_with(self._folder)
+    def _opened_state(self, manifest: Manifest) -> State:
+        problem = manifest.problem_with(self._folder)
         if problem is None:
-            build = Build.read(self._folder, self._manifest)
-            state = self._state_after(build, self._manifest.highest_row)
+            build = Build.read(self._folder, manifest)
+            state = self._state_after(build, manifest.highest_row)
         elif self._read_only:
             warnings.warn(
                 f"{problem}. Searching one by one instead; opened for writing, the "
@@ -122,8 +122,8 @@ class LocalCollection:
             return
         manifest = Manifest.read(self._folder)
         if manifest.build != self._manifest.build:
+            self._state = self._opened_state(manifest)
             self._manifest = manifest
-            self._state = self._opened_state()
         else:
             seen = self._state.later_rows
             highest = int(seen[-1]) if len(seen) else manifest.highest_row
@@ -230,7 +230,8 @@ class LocalCollection:
     def rebuild(self) -> None:
         """Makes the search structure and the map again; see `Collection`.
 
-        Searches and changes go on meanwhile.
+        Searches and changes go on meanwhile; changes wait where a field of the metadata
+        gets its index.
         """
         self._check_writable()
         with self._rebuilding:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from dce_tf.base.program import PROGRAM
 from dce_tf.index.checks import as_json
 from dce_tf.index.collection import DamagedError, Id, Places, Record, Vectors
-from dce_tf.index.field_indexes import make_field_indexes
+from dce_tf.index.field_indexes import make_field_indexes, renew_field_indexes
 from dce_tf.index.filters import Condition, as_sql
 from dce_tf.index.places import as_places
 
@@ -83,6 +83,8 @@ class RecordStore:
             query = "SELECT 1 FROM sqlite_master WHERE name = 'places'"
             # Files that were made before there were any have no such table.
             self._has_places = self._writer.execute(query).fetchone() is not None
+            if not read_only and application == APPLICATION:
+                renew_field_indexes(self._writer)
         if application != APPLICATION:
             raise ValueError(f"{path} holds no records of dce_tf. {_remedy(path)}")
 
@@ -252,8 +254,8 @@ class RecordStore:
     def index_fields(self) -> None:
         """Makes filters fast on fields that came since the collection was made."""
         fields = self.fields()
-        with self._transaction() as connection:
-            make_field_indexes(connection, fields)
+        with self._writing, explained(self._path):
+            make_field_indexes(self._writer, fields)
 
     def hits(self, rows: Iterable[int]) -> dict[int, tuple[Id, str | None, Any]]:
         """Returns id, label and metadata of records by number."""

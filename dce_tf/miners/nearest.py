@@ -21,7 +21,7 @@ class NearestNegatives:
     reference fills up with whatever it sorts last, positives and the anchor too.)
 
     Args:
-        cutoff: Negatives nearer than this are passed over, 0 to 2.
+        cutoff: Negatives nearer than this are taken only to fill up, 0 to 2.
         fill: Whether to fill up where too few are farther.
     """
 

@@ -10,7 +10,7 @@ import keras
 
 from dce_tf.clustering import Division
 
-CUTOFF = 0.5  # Of the miners: negatives nearer than this are passed over, or all alike.
+CUTOFF = 0.5  # Of the miners: negatives nearer than this come last, or are all alike.
 
 Line = Mapping[str, Any]
 
@@ -135,9 +135,10 @@ def zero_loss(history: Sequence[Line]) -> str | None:
         )
     return (
         f"The loss was exactly 0 in {where}: no pair or triplet counted, so that "
-        "nothing was learned. Use --miner=distance_weighted, or another --loss such as "
-        "multi_similarity. (As long as all embeddings lie close together, "
-        "--miner='nearest(fill=False)' finds no negative beyond its cutoff.)"
+        "nothing was learned. As long as all embeddings lie close together, "
+        "--miner='nearest(fill=False)' finds no negative beyond its cutoff: use "
+        "--miner=nearest, --miner=distance_weighted, or another --loss such as "
+        "multi_similarity."
     )
 
 

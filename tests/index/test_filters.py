@@ -10,8 +10,12 @@ import pytest
 
 from dce_tf.index import Record
 from dce_tf.index.bulk import _INDEXES, _SCHEMA
-from dce_tf.index.checks import as_json
-from dce_tf.index.field_indexes import MOST_FIELDS, make_field_indexes
+from dce_tf.index.checks import MOST_LEVELS, as_json
+from dce_tf.index.field_indexes import (
+    MOST_FIELDS,
+    make_field_indexes,
+    renew_field_indexes,
+)
 from dce_tf.index.filters import as_sql, parse_filter
 from tests.index.oracle import meets
 
@@ -24,15 +28,15 @@ RECORDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def stored() -> Iterator[sqlite3.Connection]:
+@pytest.fixture(scope="module", params=[True, False])
+def stored(request: pytest.FixtureRequest) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
     connection.executescript(_SCHEMA + _INDEXES)
     connection.executemany(
         "INSERT INTO records (row, id, label, metadata) VALUES (?, ?, ?, ?)",
         [(r.id, r.id, r.label, json.dumps(r.metadata)) for r in RECORDS],
     )
-    make_field_indexes(connection, ["f"])
+    make_field_indexes(connection, ["f"] if request.param else [])
     yield connection
     connection.close()
 
@@ -94,6 +98,7 @@ def test_a_label_is_found_by_its_index(
 @pytest.mark.parametrize(
     "wanted", ["a", 1, True, {"$in": ["a", 1, False]}, {"$gt": 2}, {"$lt": "b"}]
 )
+@pytest.mark.parametrize("stored", [True], indirect=True)
 def test_a_field_is_found_by_its_index(stored: sqlite3.Connection, wanted: Any) -> None:
     steps = steps_of(stored, {"f": wanted})
     used = [step for step in steps if step.startswith("SEARCH records USING")]
@@ -129,7 +134,7 @@ def test_every_name_of_a_field_is_found(is_old: bool, is_indexed: bool) -> None:
     connection.close()
 
 
-def test_so_many_fields_have_an_index() -> None:
+def test_only_the_first_fields_have_an_index() -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(_SCHEMA)
     fields = [f"f{number:02}" for number in range(MOST_FIELDS + 1)]
@@ -139,7 +144,40 @@ def test_so_many_fields_have_an_index() -> None:
         for field in fields[-2:]
     )
     assert (is_last, is_next) == (True, False)
+    make_field_indexes(connection, fields[-1:])
+    steps = {field: steps_of(connection, {field: 1})[0] for field in fields[-2:]}
+    assert [step.split()[0] for step in steps.values()] == ["SCAN", "SEARCH"]
     connection.close()
+
+
+def test_indexes_of_another_sqlite_are_made_again() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(_SCHEMA)
+    make_field_indexes(connection, ["f"])
+    insert = "INSERT INTO records (row, id, metadata) VALUES (1, 1, ?)"
+    connection.execute(insert, [json.dumps({"f": 1})])
+    ran: list[str] = []
+    connection.set_trace_callback(ran.append)
+    renew_field_indexes(connection)
+    assert not any(statement.startswith("REINDEX") for statement in ran)
+    connection.execute("PRAGMA user_version = 3039000")
+    renew_field_indexes(connection)
+    renew_field_indexes(connection)
+    assert sum(statement == "REINDEX field_66" for statement in ran) == 1
+    assert found(connection, {"f": 1}) == [1]
+    connection.close()
+
+
+def test_metadata_nested_too_deeply_is_refused() -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        value: Any = {}
+        for _ in range(levels - 2):
+            value = [value]
+        return {"f": value}
+
+    assert as_json(nested(MOST_LEVELS))
+    with pytest.raises(ValueError, match="nested more than 100 levels"):
+        as_json(nested(MOST_LEVELS + 1))
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])

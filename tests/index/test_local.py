@@ -144,6 +144,27 @@ def test_one_process_writes_and_others_read(local: Place) -> None:
         writer.get([0])
 
 
+def test_a_reader_that_could_not_follow_follows_later(
+    local: Place, monkeypatch
+) -> None:
+    local.make([record("a", 1)])
+    writer, reader = local.open(), local.open(read_only=True)
+    writer.upsert([record("b", 2)])
+    writer.delete(["a"])
+    writer.rebuild()
+    with monkeypatch.context() as patched:
+        patched.setattr(local_module.Build, "read", fail)
+        with pytest.raises(OSError, match="Too many open files"):
+            found(reader, 2)
+    assert set(found(reader, 2, 9)) == {"b"}
+    writer.close()
+    reader.close()
+
+
+def fail(*_: object) -> None:
+    raise OSError("Too many open files")
+
+
 def test_what_is_not_there_is_named(tmp_path: Path, local: Place, folder: Path) -> None:
     with pytest.raises(ValueError, match="is no index"):
         open_collection(str(tmp_path / "none"))

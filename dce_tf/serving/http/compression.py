@@ -1,4 +1,4 @@
-"""Packs what is sent to whom takes gzip."""
+"""Compresses responses for clients that accept gzip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class Compression(GZipMiddleware):
-    """Starlette's, which takes `gzip;q=0` for a wish to have it."""
+    """Starlette's middleware, which reads `gzip;q=0` as acceptance."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request; see `GZipMiddleware`."""

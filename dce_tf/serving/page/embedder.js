@@ -11,7 +11,7 @@ const PATIENCE = 600_000;
 export class NotEmbedded extends Error {}
 
 /** The worker is of no more use; the next photograph gets another. */
-class WorkerOver extends Error {}
+class WorkerFailed extends Error {}
 
 const workers = new Map(); // Promises by fingerprint.
 
@@ -34,7 +34,7 @@ export async function embedHere(collection, file) {
   try {
     return await ask({ file, side: collection.browser_model.image_size });
   } catch (error) {
-    if (error instanceof WorkerOver) workers.delete(fingerprint);
+    if (error instanceof WorkerFailed) workers.delete(fingerprint);
     throw new NotEmbedded(`It could not be embedded here: ${reasonOf(error)}`);
   }
 }
@@ -69,14 +69,16 @@ async function fetchBytes(path) {
 function asker(worker) {
   const waiting = new Map();
   let sent = 0;
+  let failure = null;
   const end = (reason) => {
     worker.terminate();
-    for (const { reject } of waiting.values()) reject(new WorkerOver(reason));
+    failure = new WorkerFailed(reason);
+    for (const { reject } of waiting.values()) reject(failure);
     waiting.clear();
   };
   worker.addEventListener("message", (event) => {
-    const { number, answer, problem, isOver } = event.data;
-    if (isOver) return end(problem);
+    const { number, answer, problem, isFatal } = event.data;
+    if (isFatal) return end(problem);
     const { resolve, reject } = waiting.get(number);
     waiting.delete(number);
     if (problem === undefined) resolve(answer);
@@ -88,6 +90,7 @@ function asker(worker) {
   });
   return (work, transferred = []) =>
     new Promise((resolve, reject) => {
+      if (failure) return reject(failure);
       const number = sent++;
       waiting.set(number, { resolve, reject });
       worker.postMessage({ number, ...work }, transferred);

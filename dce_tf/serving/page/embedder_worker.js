@@ -16,7 +16,7 @@ addEventListener("message", async (event) => {
     const answer = work.file ? await embed(work) : await start(work);
     postMessage({ number, answer });
   } catch (error) {
-    postMessage({ number, problem: reasonOf(error), isOver: error instanceof RunFailed });
+    postMessage({ number, problem: reasonOf(error), isFatal: error instanceof RunFailed });
   }
 });
 

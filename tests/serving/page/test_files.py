@@ -71,7 +71,7 @@ def test_the_runtime_is_sent_as_it_was_published(
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "br, gzip; q=0.5", "gzip;q=1.0"])
-def test_packed_files_are_sent_packed_to_whom_takes_gzip(
+def test_clients_that_accept_gzip_get_packed_files(
     client: Client, accepted: str
 ) -> None:
     answer = client.get(
@@ -85,9 +85,7 @@ def test_packed_files_are_sent_packed_to_whom_takes_gzip(
     "accepted",
     ["", "identity", "gzip;q=0", "br, GZIP; q=0.000", "*, gzip;q=0"],
 )
-def test_packed_files_are_unpacked_for_whom_takes_no_gzip(
-    client: Client, accepted: str
-) -> None:
+def test_clients_that_do_not_get_them_unpacked(client: Client, accepted: str) -> None:
     name = "ort-wasm-simd-threaded.wasm"
     packed = client.get(f"/page/onnxruntime/{name}")
     plain = client.get(
