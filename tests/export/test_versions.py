@@ -19,7 +19,7 @@ def test_newest_whole_version_is_meant(tmp_path: Path) -> None:
     (run / "export" / "latest").mkdir()
     (run / "config.json").touch()
     for path in (run, run / "export", newest):
-        assert resolve_version(path) == newest
+        assert resolve_version(path) == resolve_version(str(path)) == newest
     assert resolve_version(run / "export" / "9").name == "9"
 
 
