@@ -59,6 +59,7 @@ def test_runs_are_scored_on_classes_that_are_held_out() -> None:
     )
 
 
+@pytest.mark.slow
 def test_whole_network_is_scored_as_the_program_scores_it(tmp_path: Path) -> None:
     fakes.write_csv(tmp_path, num_classes=10, images_per_class=8)
     config = config_of("dropout 0.2", "multi_similarity", seed=0, epochs=5, whole=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.slow import rest_is_slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,11 +28,16 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [
-        # Loads TensorFlow late: scores of a .npy need none.
-        (("evaluate", "here.keras", "--dataset=glyphs"), "here.keras: cannot be read"),
-        (("train", "--dataset=csv", "--data_dir=nowhere"), "nowhere"),
-    ],
+    rest_is_slow(
+        [
+            # Loads TensorFlow late: scores of a .npy need none.
+            (
+                ("evaluate", "here.keras", "--dataset=glyphs"),
+                "here.keras: cannot be read",
+            ),
+            (("train", "--dataset=csv", "--data_dir=nowhere"), "nowhere"),
+        ]
+    ),
 )
 def test_errors_stand_alone(
     tmp_path: Path, words: tuple[str, ...], message: str

@@ -110,6 +110,7 @@ def test_report_of_runs_is_one_file_that_a_browser_shows(
         browser.close()
 
 
+@pytest.mark.slow
 def test_without_images_what_is_stored_is_told(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -89,7 +89,8 @@ def test_other_ways_to_train_give_the_same(options: dict) -> None:
     assert_same(*both(loss="multi_similarity", **options))
 
 
-@pytest.mark.parametrize("mining", rest_is_slow([True, False]))
+@pytest.mark.slow
+@pytest.mark.parametrize("mining", [True, False])
 def test_two_devices_give_the_same(two_devices, mining: bool) -> None:
     options = {"loss": "multi_similarity", "global_mining": mining}
     assert_same(*both(two_devices, **options))

@@ -193,7 +193,8 @@ def test_gradient_caching_gives_the_same_in_other_ways(options: dict) -> None:
     assert_same(trained(**options), trained(micro_batch_size=4, **options))
 
 
-@pytest.mark.parametrize("micro", rest_is_slow([0, 4]))
+@pytest.mark.slow
+@pytest.mark.parametrize("micro", [0, 4])
 def test_two_devices_learn_what_one_does(two_devices, micro: int) -> None:
     assert_same(trained(), trained(two_devices, micro_batch_size=micro))
 

@@ -173,6 +173,7 @@ def test_images_without_a_direction_are_named(
         teacher.embeddings(splits, run, Workers(tf.distribute.get_strategy()), QUIET)
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_its_own_teacher_only(
     config: Config, colours: Path, tmp_path: Path
 ) -> None:
