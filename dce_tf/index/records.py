@@ -83,10 +83,10 @@ class RecordStore:
             query = "SELECT 1 FROM sqlite_master WHERE name = 'places'"
             # Files that were made before there were any have no such table.
             self._has_places = self._writer.execute(query).fetchone() is not None
-            if not read_only and application == APPLICATION:
+            if application != APPLICATION:
+                raise ValueError(f"{path} holds no records of dce_tf. {_remedy(path)}")
+            if not read_only:
                 renew_field_indexes(self._writer)
-        if application != APPLICATION:
-            raise ValueError(f"{path} holds no records of dce_tf. {_remedy(path)}")
 
     def _connect(self) -> sqlite3.Connection:
         mode = "ro" if self._read_only else "rw"
